@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Answer, Connection};
 use crate::{
-    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle, OutputListing,
-    SandboxPath, SandboxSpec, Termination, Usage, layout,
+    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle,
+    OutputListing, SandboxPath, SandboxSpec, Termination, Usage, layout,
 };
 
 /// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up.
@@ -71,7 +71,8 @@ impl Sandbox {
     pub async fn create(driver: &dyn Driver, spec: &SandboxSpec) -> Result<Self, SandboxError> {
         let name = driver.name();
         let ends = Instant::now() + spec.lifetime;
-        let created = driver.create(spec).await.map_err(|source| SandboxError::Driver { driver: name, source })?;
+        let created =
+            driver.create(spec).await.map_err(|source| SandboxError::Driver { driver: name, source })?;
         let setup = Setup {
             uid: created.uid,
             gid: created.uid,
@@ -89,7 +90,9 @@ impl Sandbox {
             let request = connection.request(&ToInit::Hello { version: VERSION, setup }, None).await?;
             match connection.answer(request).await? {
                 Answer::Message(FromInit::Ready { version: VERSION, .. }) => Ok(()),
-                Answer::Message(FromInit::Failed { message, .. }) => Err(SandboxError::Start { reason: message }),
+                Answer::Message(FromInit::Failed { message, .. }) => {
+                    Err(SandboxError::Start { reason: message })
+                }
                 _ => Err(connection.broken("init did not greet as expected")),
             }
         };
@@ -118,7 +121,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// Outer: the sandbox broke down. Inner: the tar does not fit or could not be written.
-    pub async fn put(&mut self, directory: &str, tar: &[u8], owner: Owner) -> Result<Result<(), FileError>, SandboxError> {
+    pub async fn put(
+        &mut self,
+        directory: &str,
+        tar: &[u8],
+        owner: Owner,
+    ) -> Result<Result<(), FileError>, SandboxError> {
         let message = ToInit::Put { directory: directory.to_owned(), owner };
         let request = self.connection.request(&message, Some(tar)).await?;
         self.connection.done(request).await
@@ -128,7 +136,11 @@ impl Sandbox {
     ///
     /// # Errors
     /// Outer: the sandbox broke down. Inner: why the file could not be written.
-    pub async fn write(&mut self, path: &SandboxPath, content: &[u8]) -> Result<Result<(), FileError>, SandboxError> {
+    pub async fn write(
+        &mut self,
+        path: &SandboxPath,
+        content: &[u8],
+    ) -> Result<Result<(), FileError>, SandboxError> {
         let message = ToInit::Write { path: path.as_str().to_owned() };
         let request = self.connection.request(&message, Some(content)).await?;
         self.connection.done(request).await
@@ -148,7 +160,9 @@ impl Sandbox {
         let request = self.connection.request(&message, None).await?;
         let mut range = match self.connection.answer(request).await? {
             Answer::Message(FromInit::File { size, .. }) => FileRange { size, bytes: Vec::new() },
-            Answer::Message(FromInit::Failed { kind, message }) => return Ok(Err(FileError::new(kind, message))),
+            Answer::Message(FromInit::Failed { kind, message }) => {
+                return Ok(Err(FileError::new(kind, message)));
+            }
             _ => return Err(self.connection.broken("unexpected answer to a read")),
         };
         loop {
@@ -157,7 +171,9 @@ impl Sandbox {
                     range.bytes.extend_from_slice(&bytes);
                 }
                 Answer::Message(FromInit::Done) => return Ok(Ok(range)),
-                Answer::Message(FromInit::Failed { kind, message }) => return Ok(Err(FileError::new(kind, message))),
+                Answer::Message(FromInit::Failed { kind, message }) => {
+                    return Ok(Err(FileError::new(kind, message)));
+                }
                 _ => return Err(self.connection.broken("unexpected answer to a read")),
             }
         }
@@ -173,14 +189,18 @@ impl Sandbox {
         let most = MAX_LISTING.min(usize::try_from(max_entries).unwrap_or(usize::MAX));
         loop {
             match self.connection.answer(request).await? {
-                Answer::Message(FromInit::Entries(entries)) if listing.entries.len() + entries.len() <= most => {
+                Answer::Message(FromInit::Entries(entries))
+                    if listing.entries.len() + entries.len() <= most =>
+                {
                     listing.entries.extend(entries);
                 }
                 Answer::Message(FromInit::Listed { truncated }) => {
                     listing.truncated = truncated;
                     return Ok(listing);
                 }
-                Answer::Message(FromInit::Failed { message, .. }) => return Err(self.connection.broken(message)),
+                Answer::Message(FromInit::Failed { message, .. }) => {
+                    return Err(self.connection.broken(message));
+                }
                 _ => return Err(self.connection.broken("unexpected answer to a listing")),
             }
         }
@@ -264,7 +284,8 @@ impl Sandbox {
             init_protocol::Termination::TimedOut => Termination::TimedOut,
             init_protocol::Termination::Killed => Termination::Cancelled,
         };
-        let out_of_memory = if termination == Termination::Exited(0) { None } else { self.new_oom_kills().await? };
+        let out_of_memory =
+            if termination == Termination::Exited(0) { None } else { self.new_oom_kills().await? };
         Ok(ExecOutcome {
             termination,
             stdout: streams.stdout,

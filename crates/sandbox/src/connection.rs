@@ -85,7 +85,11 @@ impl Connection {
     }
 
     /// Sends a request, with the bytes that belong to it where there are some.
-    pub(crate) async fn request(&mut self, message: &ToInit, data: Option<&[u8]>) -> Result<u32, SandboxError> {
+    pub(crate) async fn request(
+        &mut self,
+        message: &ToInit,
+        data: Option<&[u8]>,
+    ) -> Result<u32, SandboxError> {
         if self.fetching {
             return Err(self.broken("an earlier fetch was left in the middle"));
         }
@@ -134,7 +138,11 @@ impl Connection {
     }
 
     /// The next answer to a request, until an instant. Dropping the future loses nothing.
-    pub(crate) async fn answer_until(&mut self, request: u32, deadline: Instant) -> Result<Answer, SandboxError> {
+    pub(crate) async fn answer_until(
+        &mut self,
+        request: u32,
+        deadline: Instant,
+    ) -> Result<Answer, SandboxError> {
         loop {
             if let Some(reason) = &self.broken {
                 return Err(SandboxError::Broken { reason: reason.clone() });
@@ -170,7 +178,9 @@ impl Connection {
     pub(crate) async fn done(&mut self, request: u32) -> Result<Result<(), FileError>, SandboxError> {
         match self.answer(request).await? {
             Answer::Message(FromInit::Done) => Ok(Ok(())),
-            Answer::Message(FromInit::Failed { kind: FailKind::BadRequest, message }) => Err(self.broken(message)),
+            Answer::Message(FromInit::Failed { kind: FailKind::BadRequest, message }) => {
+                Err(self.broken(message))
+            }
             Answer::Message(FromInit::Failed { kind, message }) => Ok(Err(FileError::new(kind, message))),
             _ => Err(self.broken("unexpected answer")),
         }

@@ -72,7 +72,11 @@ pub struct Created {
 
 impl fmt::Debug for Created {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Created").field("handle", &self.handle).field("uid", &self.uid).finish_non_exhaustive()
+        formatter
+            .debug_struct("Created")
+            .field("handle", &self.handle)
+            .field("uid", &self.uid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +89,8 @@ impl SandboxId {
     #[must_use]
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
-        let good = (1..=63).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let good = (1..=63).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         good.then_some(Self(id))
     }
 

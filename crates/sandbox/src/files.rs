@@ -44,7 +44,9 @@ impl FileError {
             FailKind::Permission => FileErrorKind::Permission,
             FailKind::NoSpace => FileErrorKind::NoSpace,
             FailKind::Changed => FileErrorKind::Changed,
-            FailKind::CannotExecute | FailKind::BadRequest | FailKind::Wall | FailKind::Other => FileErrorKind::Other,
+            FailKind::CannotExecute | FailKind::BadRequest | FailKind::Wall | FailKind::Other => {
+                FileErrorKind::Other
+            }
         };
         Self { kind, message }
     }

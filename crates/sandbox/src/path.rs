@@ -90,7 +90,8 @@ fn normalize(text: &str) -> Result<String, PathError> {
     if text.is_empty() || text.len() > PATH_MAX || text.contains('\0') {
         return Err(PathError::Malformed);
     }
-    let absolute = if text.starts_with('/') { text.to_owned() } else { format!("{}/{text}", layout::WORKSPACE) };
+    let absolute =
+        if text.starts_with('/') { text.to_owned() } else { format!("{}/{text}", layout::WORKSPACE) };
     let mut parts: Vec<&str> = Vec::new();
     for part in absolute.split('/') {
         match part {
@@ -110,7 +111,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, PathError>) {
-        assert_eq!(SandboxPath::readable(text).as_ref().map(SandboxPath::as_str), expected.as_ref().copied(), "{text}");
+        assert_eq!(
+            SandboxPath::readable(text).as_ref().map(SandboxPath::as_str),
+            expected.as_ref().copied(),
+            "{text}"
+        );
     }
 
     #[test]

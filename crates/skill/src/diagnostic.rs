@@ -246,10 +246,7 @@ mod tests {
             Location::span("SKILL.md", Span::at(position)),
             "the name contains _ (U+005F)",
         );
-        assert_eq!(
-            diagnostic.to_string(),
-            "SKILL.md:2:7: error[SB047]: the name contains _ (U+005F)"
-        );
+        assert_eq!(diagnostic.to_string(), "SKILL.md:2:7: error[SB047]: the name contains _ (U+005F)");
         assert!(Severity::Error > Severity::Warning);
     }
 }

@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn bad_names_say_what_is_wrong() {
-        let check = |text: &str, expected: NameError| assert_eq!(SkillName::parse(text), Err(expected), "{text:?}");
+        let check =
+            |text: &str, expected: NameError| assert_eq!(SkillName::parse(text), Err(expected), "{text:?}");
         check("", NameError::Empty);
         check("Qr", NameError::Uppercase { character: 'Q' });
         check("НАВЫК", NameError::Uppercase { character: 'Н' });
@@ -180,11 +181,8 @@ mod tests {
 
     #[test]
     fn serde_goes_through_the_same_check() {
-        use serde::de::{IntoDeserializer as _, value::Error};
-        let parse = |text: &str| {
-            SkillName::deserialize(IntoDeserializer::<Error>::into_deserializer(text.to_owned()))
-        };
-        use serde::de::IntoDeserializer;
+        use serde::de::value::{Error, StringDeserializer};
+        let parse = |text: &str| SkillName::deserialize(StringDeserializer::<Error>::new(text.to_owned()));
         assert_eq!(parse("qr-code").unwrap().as_str(), "qr-code");
         assert!(parse("QR").unwrap_err().to_string().contains("uppercase"));
     }

@@ -1,0 +1,139 @@
+//! From the clone to the `execve` of init: the checklist of one sandbox, in the child.
+//!
+//! Every step either succeeds or ends the child with a word on the report pipe; init never starts behind half a wall.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::stage::{self, about};
+use crate::wire::NewSandbox;
+use crate::{cgroup, sys};
+
+/// Everything that the child needs, prepared by the launcher.
+pub(crate) struct Child<'a> {
+    pub(crate) sandbox: &'a NewSandbox,
+    /// The `tasks` files to enter, on cgroup v1.
+    pub(crate) doors: Vec<File>,
+    /// Whether the child becomes root inside: with a single user id it stays the user.
+    pub(crate) becomes_root: bool,
+    /// User id of programs.
+    pub(crate) uid: u32,
+    pub(crate) init: BorrowedFd<'a>,
+    pub(crate) stream: OwnedFd,
+    /// Readable once the launcher has written the id maps.
+    pub(crate) mapped: OwnedFd,
+    /// Where a failure is told. Closes by itself when init starts.
+    pub(crate) report: OwnedFd,
+}
+
+/// Files of /proc that tell of the host or act on it.
+const MASKED_FILES: [&str; 7] =
+    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg"];
+
+/// Directories of /proc that tell of the host or act on it.
+const MASKED_DIRECTORIES: [&str; 6] = ["acpi", "asound", "scsi", "bus", "irq", "fs"];
+
+/// Does it all; never returns.
+pub(crate) fn run(mut child: Child<'_>) -> ! {
+    let error = match prepare(&mut child) {
+        Ok(()) => {
+            let error = sys::execute_file(child.init, c"init");
+            io::Error::new(error.kind(), format!("starting init: {error}"))
+        }
+        Err(error) => error,
+    };
+    // There is nobody left to tell if this fails.
+    let _ = File::from(child.report).write_all(error.to_string().as_bytes());
+    sys::exit_now(1)
+}
+
+fn prepare(child: &mut Child<'_>) -> io::Result<()> {
+    cgroup::enter(&mut child.doors).map_err(about("entering the cgroup"))?;
+    sys::unshare(libc::CLONE_NEWCGROUP).map_err(about("a cgroup namespace"))?;
+    wait_for_map(&child.mapped)?;
+    if child.becomes_root {
+        sys::become_inner_root().map_err(about("becoming root inside"))?;
+    }
+    rustix::system::sethostname(b"sandbox").map_err(about("the host name"))?;
+    sys::loopback_up().map_err(about("the loopback interface"))?;
+    let owner_of_skills = if child.becomes_root { 0 } else { child.uid };
+    mounts(child.sandbox, child.uid, owner_of_skills)?;
+    sys::keep_init_capabilities().map_err(about("giving up capabilities"))?;
+    sys::die_with_parent().map_err(about("binding its life to the launcher's"))?;
+    let stream = child.stream.as_fd();
+    for number in 0..=2 {
+        // Init moves its stream away from here and puts /dev/null in its place.
+        sys::put_descriptor(stream, number)?;
+    }
+    sys::close_others_on_exec()
+}
+
+fn wait_for_map(mapped: &OwnedFd) -> io::Result<()> {
+    let mut byte = [0];
+    match rustix::io::read(mapped, &mut byte)? {
+        1 => Ok(()),
+        _ => Err(io::Error::other("the user ids were not mapped")),
+    }
+}
+
+/// The sandbox's view of files: its own copy of the template with its own writable places in it.
+fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<()> {
+    // A mount of its own on top, since only that can become the root here.
+    rustix::mount::mount_bind_recursive(stage::ROOT, stage::ROOT).map_err(about("a copy of the root"))?;
+    rustix::process::chdir(stage::ROOT)?;
+    for path in ["workspace", "output", "tmp"] {
+        place(path, uid, sandbox.disk_bytes, sandbox.disk_inodes)?;
+    }
+    place("dev/shm", uid, sandbox.shm_bytes, sandbox.disk_inodes)?;
+    place("skills", owner_of_skills, sandbox.disk_bytes, sandbox.disk_inodes)?;
+    layers(sandbox, owner_of_skills)?;
+    proc()?;
+    rustix::process::pivot_root(".", ".").map_err(about("pivot_root"))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(about("leaving the stage"))?;
+    rustix::process::chdir("/")?;
+    Ok(())
+}
+
+/// A file system of limited size in memory; its pages are charged to the sandbox.
+fn place(path: &str, owner: u32, bytes: u64, inodes: u64) -> io::Result<()> {
+    let options = format!("uid={owner},gid={owner},mode=0755,size={bytes},nr_inodes={inodes}");
+    let options = CString::new(options).map_err(io::Error::other)?;
+    rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
+        .map_err(|error| io::Error::new(error.kind(), format!("a tmpfs on {path}: {error}")))
+}
+
+fn layers(sandbox: &NewSandbox, owner: u32) -> io::Result<()> {
+    if sandbox.layers.is_empty() {
+        return Ok(());
+    }
+    place("layers", owner, 64 * 1024, 1024)?;
+    for (root, below, name) in &sandbox.layers {
+        let target = format!("layers/{name}");
+        fs::create_dir(&target)?;
+        // The source is mounted read-only on the stage, and a bind keeps that.
+        rustix::mount::mount_bind(format!("{}/{root}/{below}", stage::LAYERS), &target)
+            .map_err(about(&format!("layer {name}")))?;
+    }
+    sys::set_mount_attributes(c"layers", sys::MOUNT_RDONLY, false).map_err(about("making layers read-only"))
+}
+
+fn proc() -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("proc", "proc", "proc", flags, c"hidepid=2").map_err(about("mounting /proc"))?;
+    for (names, cover) in [(MASKED_FILES.as_slice(), "dev/null"), (MASKED_DIRECTORIES.as_slice(), "run")] {
+        for name in names {
+            match rustix::mount::mount_bind(cover, format!("proc/{name}")) {
+                // Not every kernel has all of them.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(about(&format!("masking /proc/{name}"))(error)),
+            }
+        }
+    }
+    rustix::mount::mount_bind("proc/sys", "proc/sys").map_err(about("binding /proc/sys"))?;
+    sys::set_mount_attributes(c"proc/sys", sys::MOUNT_RDONLY, false).map_err(about("making /proc/sys read-only"))
+}

@@ -1,0 +1,312 @@
+//! The outer side of the runner: what a server or a command line calls.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use artifact::ArtifactStore;
+use layer::Resolver;
+use sandbox::Driver;
+use skill::{Catalog, Skill};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    CallError, CallRequest, Config, DeclareError, Declaration, PendingCall, PrepareError, ProgressStream, Skills,
+    TriggerId, TriggerStatus,
+    directory::{Directory, Entry},
+    fault::chain,
+    progress::ProgressLog,
+    trigger::{Incoming, Message, Trigger},
+};
+
+/// Messages that wait for one trigger's task. It takes them at once, also while a call runs.
+const INBOX: usize = 64;
+/// Longest tool call id, in characters.
+const CALL_ID: usize = 256;
+/// How long the last captures and the removal of sandboxes may take after the drain, before the driver ends the rest.
+const LAST_STEPS: Duration = Duration::from_secs(15);
+
+/// What a runner is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Makes sandboxes.
+    pub driver: Arc<dyn Driver>,
+    /// Keeps output files.
+    pub store: Arc<dyn ArtifactStore>,
+    /// The skills.
+    pub catalog: Catalog,
+    /// Makes their dependencies ready.
+    pub layers: Arc<Resolver>,
+}
+
+/// Carries out tool calls. Clones are the same runner. Used inside a tokio runtime, and ended by [`Runner::shutdown`].
+#[derive(Clone)]
+pub struct Runner {
+    core: Arc<Core>,
+}
+
+/// What all triggers share.
+pub(crate) struct Core {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) store: Arc<dyn ArtifactStore>,
+    pub(crate) skills: Skills,
+    pub(crate) config: Config,
+    pub(crate) directory: Directory,
+    /// One permit for each living sandbox.
+    pub(crate) sandboxes: Arc<Semaphore>,
+    /// No new calls; running ones go on.
+    pub(crate) draining: CancellationToken,
+    /// Running calls end now.
+    pub(crate) hurry: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What became of a request to stop a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is being stopped, or will not start.
+    Stopped,
+    /// It already has its answer.
+    AlreadyDone,
+    /// The trigger, or the call, is not known.
+    Unknown,
+}
+
+/// How much a runner has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Triggers that have not ended.
+    pub triggers: usize,
+    /// Sandboxes that live or are being made.
+    pub sandboxes: usize,
+    /// Whether new calls are taken.
+    pub accepting: bool,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Triggers that had not ended in time; the driver has ended their sandboxes.
+    pub left: usize,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Runner").field("load", &self.load()).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A runner. Starts nothing.
+    #[must_use]
+    pub fn new(parts: Parts, config: Config) -> Self {
+        let Parts { driver, store, catalog, layers } = parts;
+        let core = Core {
+            driver,
+            store,
+            skills: Skills::new(catalog, layers),
+            directory: Directory::new(config.triggers, config.ended_triggers),
+            sandboxes: Arc::new(Semaphore::new(config.sandboxes)),
+            draining: CancellationToken::new(),
+            hurry: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config,
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// The skills that triggers may enable.
+    #[must_use]
+    pub fn skills(&self) -> &Skills {
+        &self.core.skills
+    }
+
+    /// The store of output files.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ArtifactStore> {
+        &self.core.store
+    }
+
+    /// What makes the sandboxes.
+    #[must_use]
+    pub fn driver(&self) -> &Arc<dyn Driver> {
+        &self.core.driver
+    }
+
+    /// How much there is to do.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            triggers: self.core.directory.live(),
+            sandboxes: self.core.config.sandboxes.saturating_sub(self.core.sandboxes.available_permits()),
+            accepting: !self.core.draining.is_cancelled(),
+        }
+    }
+
+    /// Says what a trigger is to have. Creates nothing; the same declaration may come again.
+    ///
+    /// # Errors
+    /// Something in it cannot be had, or the trigger's sandbox was made from another.
+    pub async fn declare(&self, id: &TriggerId, declaration: Declaration) -> Result<(), DeclareError> {
+        let config = &self.core.config;
+        let resolved = Box::new(declaration.check(config)?);
+        let skills = self.find_skills(&declaration.skills)?;
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Declare { declaration: Box::new(declaration), resolved, skills, reply };
+        let retry_after = config.retry_after;
+        self.send_or_start(id, message).await.map_err(|refusal| match refusal {
+            Refusal::ShuttingDown => DeclareError::ShuttingDown { retry_after },
+            Refusal::Full => DeclareError::Busy { retry_after },
+        })?;
+        answer.await.unwrap_or(Err(DeclareError::Closed))
+    }
+
+    /// Hands in a call. When this returns, the call has its place among the calls of its trigger; calls that are handed
+    /// in one after the other run in that order.
+    ///
+    /// # Errors
+    /// Why the call was not taken.
+    pub async fn submit(&self, id: &TriggerId, request: CallRequest) -> Result<PendingCall, CallError> {
+        let CallRequest { call, skills, options } = request;
+        let call_id = &call.tool_call_id;
+        if call_id.is_empty() || call_id.chars().count() > CALL_ID || call_id.chars().any(char::is_control) {
+            return Err(CallError::InvalidCallId);
+        }
+        let skills = self.find_skills(&skills).map_err(CallError::Skills)?;
+        let (accepted, taken) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        let incoming = Incoming { call, skills, options, received: Instant::now(), accepted, reply };
+        let retry_after = self.core.config.retry_after;
+        self.send_or_start(id, Message::Call(Box::new(incoming))).await.map_err(|refusal| match refusal {
+            Refusal::ShuttingDown => CallError::ShuttingDown { retry_after },
+            Refusal::Full => CallError::Busy { what: "triggers are open", retry_after },
+        })?;
+        taken.await.unwrap_or(Err(CallError::Internal))?;
+        Ok(PendingCall::new(answer))
+    }
+
+    /// Stops one call, whether it runs or waits.
+    pub async fn cancel(&self, id: &TriggerId, tool_call_id: &str) -> Cancelled {
+        let (reply, answer) = oneshot::channel();
+        self.send(id, Message::Cancel { tool_call_id: tool_call_id.to_owned(), reply }).await;
+        answer.await.unwrap_or(Cancelled::Unknown)
+    }
+
+    /// The state of a trigger; `None` for one that is not known.
+    pub async fn status(&self, id: &TriggerId) -> Option<TriggerStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.send(id, Message::Status { reply }).await;
+        answer.await.ok()
+    }
+
+    /// Follows what happens in a trigger, after the event with this id; `None` for a trigger that is not known.
+    #[must_use]
+    pub fn progress(&self, id: &TriggerId, last_event_id: Option<u64>) -> Option<ProgressStream> {
+        Some(self.core.directory.find(id)?.progress.follow(last_event_id))
+    }
+
+    /// Ends a trigger: kills what runs, captures a last time, and destroys the sandbox. Returns when that is done.
+    /// Idempotent; a trigger that is not known is ended.
+    pub async fn end(&self, id: &TriggerId) {
+        let (reply, answer) = oneshot::channel();
+        self.send(id, Message::End { reply }).await;
+        // Without a word the task is gone, and the sandbox with it.
+        let _ = answer.await;
+    }
+
+    /// Makes the dependencies of a skill ready now, so that its first call does not wait for them.
+    ///
+    /// # Errors
+    /// The skill is not known, or its dependencies cannot be had.
+    pub async fn prepare_skill(&self, slug: &str, progress: &layer::Progress<'_>) -> Result<(), PrepareError> {
+        let entry =
+            self.core.skills.get(slug).ok_or_else(|| PrepareError::Unknown { slug: slug.to_owned() })?;
+        self.core.skills.prepare(&entry.skill, progress).await.map(drop)
+    }
+
+    /// Ends the runner: takes no more calls, lets running ones finish for the configured time, then stops them,
+    /// captures, destroys all sandboxes and ends the driver.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        let core = &self.core;
+        core.draining.cancel();
+        core.tasks.close();
+        let drained = async {
+            tokio::select! {
+                () = core.tasks.wait() => {}
+                () = core.hurry.cancelled() => {}
+            }
+        };
+        if timeout(core.config.drain, drained).await.is_err() {
+            tracing::info!(triggers = core.tasks.len(), "the drain is over; running calls are stopped");
+        }
+        core.hurry.cancel();
+        let left = if timeout(LAST_STEPS, core.tasks.wait()).await.is_err() { core.tasks.len() } else { 0 };
+        if left > 0 {
+            tracing::error!(triggers = left, "triggers did not end in time");
+        }
+        if let Err(error) = core.driver.shutdown().await {
+            tracing::error!(error = chain(&error), "the driver did not end cleanly");
+        }
+        ShutdownReport { left }
+    }
+
+    /// Cuts the drain of a [`Runner::shutdown`] short.
+    pub fn shutdown_now(&self) {
+        self.core.draining.cancel();
+        self.core.hurry.cancel();
+    }
+
+    fn find_skills(&self, slugs: &[String]) -> Result<Vec<Arc<Skill>>, DeclareError> {
+        let find = |slug: &String| {
+            self.core.skills.get(slug).map(|entry| entry.skill).ok_or_else(|| DeclareError::UnknownSkill {
+                slug: slug.clone(),
+                available: self.core.skills.list().iter().map(|entry| entry.skill.name().to_string()).collect(),
+            })
+        };
+        slugs.iter().map(find).collect()
+    }
+
+    /// Sends to a trigger that is known; drops the message, and with it its way back, where there is none.
+    async fn send(&self, id: &TriggerId, message: Message) {
+        if let Some(entry) = self.core.directory.find(id) {
+            let _ = entry.inbox.send(message).await;
+        }
+    }
+
+    async fn send_or_start(&self, id: &TriggerId, mut message: Message) -> Result<(), Refusal> {
+        loop {
+            if self.core.draining.is_cancelled() {
+                return Err(Refusal::ShuttingDown);
+            }
+            let entry = self.core.directory.find_or_start(id, |generation| self.start(id, generation));
+            match entry.map_err(|_| Refusal::Full)?.inbox.send(message).await {
+                Ok(()) => return Ok(()),
+                // The task was just going. The next look finds that, and starts another.
+                Err(back) => message = back.0,
+            }
+        }
+    }
+
+    fn start(&self, id: &TriggerId, generation: u64) -> Entry {
+        let config = &self.core.config;
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let progress = ProgressLog::new(config.progress_events, config.progress_bytes);
+        let trigger = Trigger::new(Arc::clone(&self.core), id.clone(), generation, messages, progress.clone());
+        self.core.tasks.spawn(trigger.run());
+        Entry { inbox, progress }
+    }
+}
+
+/// Why a trigger is not started.
+enum Refusal {
+    ShuttingDown,
+    Full,
+}

@@ -1,0 +1,262 @@
+//! Hints: what a model should do about a failure, read from how the program ended and what it wrote.
+//!
+//! Pure guesses over text that the program controls, so a hint only ever adds to a result and never changes it.
+
+use std::time::Duration;
+
+use crate::show::{list, quoted, size};
+
+/// What is known about a program that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// How it ended.
+    pub ending: Ending,
+    /// Its standard error, as the result has it.
+    pub stderr: &'a str,
+    /// Python packages beyond the standard library that the sandbox has; empty where that is not known.
+    pub packages: &'a [String],
+    /// Whether the sandbox reaches any host at all.
+    pub has_network: bool,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself or by a signal, with this code.
+    Exited(i32),
+    /// The call's time was over.
+    TimedOut {
+        /// How long the call was allowed to be.
+        limit: Duration,
+    },
+    /// The sandbox's time was over during the call.
+    SandboxTimeOver {
+        /// How long the sandbox was allowed to live.
+        limit: Duration,
+    },
+    /// The kernel killed it for memory.
+    OutOfMemory {
+        /// Bytes that it could have.
+        limit: u64,
+        /// Most bytes that it had, where that is known.
+        peak: Option<u64>,
+    },
+}
+
+/// The hint for a failure; `None` for success, and for failures that explain themselves.
+#[must_use]
+pub fn hint(observed: &Observed<'_>) -> Option<String> {
+    match observed.ending {
+        Ending::Exited(0) => None,
+        Ending::Exited(_) => missing_package(observed)
+            .or_else(|| missing_command(observed.stderr))
+            .or_else(|| network(observed))
+            .or_else(|| file_system(observed.stderr)),
+        Ending::TimedOut { limit } => Some(format!(
+            "The call was stopped after {}. Ask for a longer timeout if there is time left, or split the work. What was \
+             saved in /output until then is kept.",
+            seconds(limit)
+        )),
+        Ending::SandboxTimeOver { limit } => Some(format!(
+            "The sandbox was stopped after {}, and its files are gone, except what was saved in /output. Split the work \
+             into smaller steps; the next call gets a fresh sandbox.",
+            seconds(limit)
+        )),
+        Ending::OutOfMemory { limit, peak } => {
+            let peak = peak.map(|peak| format!(" (peak {})", size(peak))).unwrap_or_default();
+            Some(format!(
+                "The program ran out of memory: the limit is {}{peak}. Process the data in smaller pieces.",
+                size(limit)
+            ))
+        }
+    }
+}
+
+fn missing_package(observed: &Observed<'_>) -> Option<String> {
+    let module = observed.stderr.lines().rev().find_map(|line| {
+        // `ImportError` subclasses print the same text after their own name.
+        let rest = line.trim_start().strip_prefix("ModuleNotFoundError: No module named ").or_else(|| {
+            // `python -m x` says it this way.
+            line.split_once(": No module named ").map(|(_, rest)| rest).filter(|_| line.contains("python"))
+        })?;
+        let name = rest.trim_start_matches(['\'', '"']);
+        let end = name.find(['\'', '"', ';', ' ']).unwrap_or(name.len());
+        let top = name[..end].split('.').next().unwrap_or_default();
+        (!top.is_empty() && top.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(top)
+    })?;
+    let what = match package_of(module) {
+        Some(package) => format!("The Python module {} (package {package})", quoted(module)),
+        None => format!("The Python module {}", quoted(module)),
+    };
+    let there = match observed.packages {
+        [] => "Use the standard library or what the skill brings along.".to_owned(),
+        packages => format!("Besides the standard library there is: {}.", list(packages)),
+    };
+    Some(format!("{what} is not installed, and nothing can be installed at run time. {there}"))
+}
+
+/// Packages whose module has another name.
+fn package_of(module: &str) -> Option<&'static str> {
+    Some(match module {
+        "PIL" => "Pillow",
+        "bs4" => "beautifulsoup4",
+        "cv2" => "opencv-python",
+        "dateutil" => "python-dateutil",
+        "docx" => "python-docx",
+        "fitz" => "PyMuPDF",
+        "pptx" => "python-pptx",
+        "skimage" => "scikit-image",
+        "sklearn" => "scikit-learn",
+        "yaml" => "PyYAML",
+        _ => return None,
+    })
+}
+
+fn missing_command(stderr: &str) -> Option<String> {
+    let command = stderr.lines().rev().find_map(|line| {
+        // bash: `bash: line 1: jq: command not found`.
+        let before = line.strip_suffix(": command not found")?;
+        let name = before.rsplit(": ").next()?.trim();
+        (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
+    })?;
+    Some(format!(
+        "The command {} is not in the sandbox, and nothing can be installed at run time. Do it in Python or with the commands \
+         that are there.",
+        quoted(command)
+    ))
+}
+
+fn network(observed: &Observed<'_>) -> Option<String> {
+    const SIGNS: [&str; 9] = [
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "No address associated with hostname",
+        "nodename nor servname provided",
+        "Network is unreachable",
+        "Could not resolve host",
+        "unable to resolve host address",
+        "NameResolutionError",
+        "ENETUNREACH",
+    ];
+    if !SIGNS.iter().any(|sign| observed.stderr.contains(sign)) {
+        return None;
+    }
+    Some(if observed.has_network {
+        "This host cannot be reached: the sandbox reaches only the hosts that were allowed for it.".to_owned()
+    } else {
+        "The sandbox has no network: nothing can be downloaded or installed. Work with the files that are there.".to_owned()
+    })
+}
+
+fn file_system(stderr: &str) -> Option<String> {
+    if stderr.contains("No space left on device") {
+        return Some(
+            "The sandbox's file system is full. Delete what is not needed, or write less.".to_owned(),
+        );
+    }
+    stderr.contains("Read-only file system").then(|| {
+        "Only /workspace, /output and /tmp can be written. Save files for the user in /output.".to_owned()
+    })
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(ending: Ending, stderr: &str) -> Option<String> {
+        hint(&Observed { ending, stderr, packages: &[], has_network: false })
+    }
+
+    fn failed(stderr: &str) -> String {
+        of(Ending::Exited(1), stderr).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_missing_package_is_named_with_what_is_there() {
+        let stderr = "Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\n\
+                      ModuleNotFoundError: No module named 'pandas.io'\n";
+        assert_eq!(
+            failed(stderr),
+            "The Python module \"pandas\" is not installed, and nothing can be installed at run time. Use the standard \
+             library or what the skill brings along."
+        );
+        let packages = ["numpy".to_owned(), "pillow".to_owned()];
+        let observed =
+            Observed { ending: Ending::Exited(1), stderr, packages: &packages, has_network: false };
+        assert!(hint(&observed).unwrap().ends_with("there is: numpy, pillow."));
+        assert!(
+            failed("ModuleNotFoundError: No module named 'cv2'").contains("\"cv2\" (package opencv-python)")
+        );
+        assert!(failed("/usr/bin/python3: No module named pytest").contains("\"pytest\""));
+        assert!(failed("/usr/bin/python3: No module named x.__main__; 'x' is a package").contains("\"x\""));
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let time = Ending::TimedOut { limit: Duration::from_millis(1500) };
+        assert!(of(time, "").unwrap().starts_with("The call was stopped after 1500 ms."));
+        let sandbox = Ending::SandboxTimeOver { limit: Duration::from_secs(300) };
+        let text = of(sandbox, "").unwrap();
+        assert!(text.contains("stopped after 300 s") && text.contains("Split the work"), "{text}");
+        let memory = Ending::OutOfMemory { limit: 512 << 20, peak: Some(511 << 20) };
+        assert!(of(memory, "").unwrap().contains("the limit is 512 MB (peak 511 MB)"));
+        let memory = Ending::OutOfMemory { limit: 512 << 20, peak: None };
+        assert!(of(memory, "").unwrap().contains("the limit is 512 MB. "));
+    }
+
+    #[test]
+    fn no_network_is_said_for_the_usual_messages() {
+        for stderr in [
+            "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+            "curl: (6) Could not resolve host: example.com",
+            "OSError: [Errno 101] Network is unreachable",
+        ] {
+            assert!(failed(stderr).starts_with("The sandbox has no network"), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn missing_commands_and_full_or_read_only_file_systems() {
+        assert!(failed("bash: line 1: jq: command not found").contains("\"jq\""));
+        assert!(failed("OSError: [Errno 28] No space left on device").contains("full"));
+        assert!(
+            failed("touch: cannot touch '/x': Read-only file system")
+                .contains("/workspace, /output and /tmp")
+        );
+    }
+
+    #[test]
+    fn success_and_failures_that_explain_themselves_have_none() {
+        assert_eq!(of(Ending::Exited(0), "ModuleNotFoundError: No module named 'x'"), None);
+        assert_eq!(of(Ending::Exited(1), "ValueError: bad data"), None);
+        assert_eq!(of(Ending::Exited(1), ""), None);
+    }
+
+    /// stderr belongs to the program: nothing in it may break a hint or get a line of its own into it.
+    #[test]
+    fn any_stderr_gives_one_bounded_line() {
+        let piece = prop_oneof![
+            Just("ModuleNotFoundError: No module named ".to_owned()),
+            Just(": No module named ".to_owned()),
+            Just(": command not found".to_owned()),
+            Just("python".to_owned()),
+            Just("'".to_owned()),
+            Just("\n".to_owned()),
+            "\\PC{0,300}",
+        ];
+        proptest!(|(pieces in prop::collection::vec(piece, 0..10))| {
+            let text = of(Ending::Exited(1), &pieces.concat()).unwrap_or_default();
+            prop_assert!(text.len() < 2000 && !text.contains('\n'));
+        });
+    }
+}
