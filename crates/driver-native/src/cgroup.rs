@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::wire::{Cgroups, NewSandbox};
+use crate::wire::{CgroupLimits, Cgroups};
 
 /// Microseconds of a CPU period.
 const CPU_PERIOD: u64 = 100_000;
@@ -54,9 +54,9 @@ impl Parents {
     }
 
     /// Makes a sandbox's cgroup with all its limits; leaves nothing where that fails.
-    pub(crate) fn make(&self, sandbox: &NewSandbox) -> io::Result<Cgroup> {
-        let mut cgroup = Cgroup { name: sandbox.name.clone(), directories: Vec::new() };
-        let made = self.fill(&mut cgroup, sandbox);
+    pub(crate) fn make(&self, name: &str, limits: &CgroupLimits) -> io::Result<Cgroup> {
+        let mut cgroup = Cgroup { name: name.to_owned(), directories: Vec::new() };
+        let made = self.fill(&mut cgroup, limits);
         if let Err(error) = made {
             // The first error is the one to tell.
             let _ = self.remove(&cgroup);
@@ -65,8 +65,8 @@ impl Parents {
         Ok(cgroup)
     }
 
-    fn fill(&self, cgroup: &mut Cgroup, sandbox: &NewSandbox) -> io::Result<()> {
-        let quota = (u64::from(sandbox.cpu_millis) * CPU_PERIOD / 1000).max(1000);
+    fn fill(&self, cgroup: &mut Cgroup, limits: &CgroupLimits) -> io::Result<()> {
+        let quota = (u64::from(limits.cpu_millis) * CPU_PERIOD / 1000).max(1000);
         let name = cgroup.name.clone();
         let mut child = |parent: &OwnedFd| -> io::Result<usize> {
             rustix::fs::mkdirat(parent, &name, Mode::from_raw_mode(0o755))?;
@@ -78,13 +78,13 @@ impl Parents {
             Self::V2 { parent } => {
                 let at = child(parent)?;
                 let at = cgroup.directories[at].as_fd();
-                write(at, "memory.max", sandbox.memory_bytes)?;
+                write(at, "memory.max", limits.memory_bytes)?;
                 match write(at, "memory.swap.max", 0) {
                     // Without swap accounting the file is not there; then there must be no swap to use up.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     result => result?,
                 }
-                write(at, "pids.max", u64::from(sandbox.processes))?;
+                write(at, "pids.max", u64::from(limits.processes))?;
                 write_text(at, "cpu.max", &format!("{quota} {CPU_PERIOD}"))?;
             }
             Self::V1 { memory, pids, cpu, has_swap_limit } => {
@@ -92,13 +92,13 @@ impl Parents {
                 let pids = child(pids)?;
                 let cpu = child(cpu)?;
                 let at = cgroup.directories[at].as_fd();
-                write(at, "memory.limit_in_bytes", sandbox.memory_bytes)?;
+                write(at, "memory.limit_in_bytes", limits.memory_bytes)?;
                 if *has_swap_limit {
-                    write(at, "memory.memsw.limit_in_bytes", sandbox.memory_bytes)?;
+                    write(at, "memory.memsw.limit_in_bytes", limits.memory_bytes)?;
                 } else {
                     write(at, "memory.swappiness", 0)?;
                 }
-                write(cgroup.directories[pids].as_fd(), "pids.max", u64::from(sandbox.processes))?;
+                write(cgroup.directories[pids].as_fd(), "pids.max", u64::from(limits.processes))?;
                 write(cgroup.directories[cpu].as_fd(), "cpu.cfs_period_us", CPU_PERIOD)?;
                 write(cgroup.directories[cpu].as_fd(), "cpu.cfs_quota_us", quota)?;
             }

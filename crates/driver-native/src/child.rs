@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -32,8 +33,8 @@ pub(crate) struct Child<'a> {
 }
 
 /// Files of /proc that tell of the host or act on it.
-const MASKED_FILES: [&str; 7] =
-    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg"];
+const MASKED_FILES: [&str; 9] =
+    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg", "kallsyms", "cmdline"];
 
 /// Directories of /proc that tell of the host or act on it.
 const MASKED_DIRECTORIES: [&str; 6] = ["acpi", "asound", "scsi", "bus", "irq", "fs"];
@@ -56,21 +57,16 @@ fn prepare(child: &mut Child<'_>) -> io::Result<()> {
     cgroup::enter(&mut child.doors).map_err(about("entering the cgroup"))?;
     sys::unshare(libc::CLONE_NEWCGROUP).map_err(about("a cgroup namespace"))?;
     wait_for_map(&child.mapped)?;
+    sys::set_undumpable().map_err(about("closing itself to /proc"))?;
     if child.becomes_root {
         sys::become_inner_root().map_err(about("becoming root inside"))?;
     }
-    rustix::system::sethostname(b"sandbox").map_err(about("the host name"))?;
-    sys::loopback_up().map_err(about("the loopback interface"))?;
     let owner_of_skills = if child.becomes_root { 0 } else { child.uid };
-    mounts(child.sandbox, child.uid, owner_of_skills)?;
+    let skills = mounts(child.sandbox, child.uid, owner_of_skills)?;
     sys::keep_init_capabilities().map_err(about("giving up capabilities"))?;
     sys::die_with_parent().map_err(about("binding its life to the launcher's"))?;
-    let stream = child.stream.as_fd();
-    for number in 0..=2 {
-        // Init moves its stream away from here and puts /dev/null in its place.
-        sys::put_descriptor(stream, number)?;
-    }
-    sys::close_others_on_exec()
+    sys::close_others_on_exec()?;
+    sys::hand_over(child.stream.as_fd(), skills.as_fd())
 }
 
 fn wait_for_map(mapped: &OwnedFd) -> io::Result<()> {
@@ -82,7 +78,9 @@ fn wait_for_map(mapped: &OwnedFd) -> io::Result<()> {
 }
 
 /// The sandbox's view of files: its own copy of the template with its own writable places in it.
-fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<()> {
+///
+/// Returns the directory of skills, writable, which only init keeps.
+fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<OwnedFd> {
     // A mount of its own on top, since only that can become the root here.
     rustix::mount::mount_bind_recursive(stage::ROOT, stage::ROOT).map_err(about("a copy of the root"))?;
     rustix::process::chdir(stage::ROOT)?;
@@ -90,13 +88,24 @@ fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<()
         place(path, uid, sandbox.disk_bytes, sandbox.disk_inodes)?;
     }
     place("dev/shm", uid, sandbox.shm_bytes, sandbox.disk_inodes)?;
-    place("skills", owner_of_skills, sandbox.disk_bytes, sandbox.disk_inodes)?;
+    let skills = skills(sandbox, owner_of_skills)?;
     layers(sandbox, owner_of_skills)?;
     proc()?;
     rustix::process::pivot_root(".", ".").map_err(about("pivot_root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(about("leaving the stage"))?;
     rustix::process::chdir("/")?;
-    Ok(())
+    Ok(skills)
+}
+
+/// The directory of skills twice: a writable mount that can only be reached through the descriptor that is returned,
+/// and over it a read-only one, which is what programs see.
+fn skills(sandbox: &NewSandbox, owner: u32) -> io::Result<OwnedFd> {
+    place("skills", owner, sandbox.disk_bytes, sandbox.disk_inodes)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let writable = rustix::fs::open("skills", flags, Mode::empty())?;
+    rustix::mount::mount_bind("skills", "skills").map_err(about("binding skills"))?;
+    sys::set_mount_attributes(c"skills", sys::MOUNT_RDONLY, false).map_err(about("making skills read-only"))?;
+    Ok(writable)
 }
 
 /// A file system of limited size in memory; its pages are charged to the sandbox.

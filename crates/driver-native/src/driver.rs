@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::instance::Instance;
-use crate::wire::{FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher, Wall};
+use crate::wire::{CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher, Wall};
 use crate::{LAUNCHER_COMMAND, checks, ids, root, sys};
 
 /// Name of this driver.
@@ -318,10 +318,11 @@ impl Driver for NativeDriver {
         let handle = Box::new(NativeHandle { shared: Arc::clone(&self.shared), number, destroyed: false });
         let limits = &spec.limits;
         let sandbox = NewSandbox {
-            name: format!("{}-{number}", spec.id),
-            memory_bytes: limits.memory_bytes,
-            cpu_millis: limits.cpu_millis,
-            processes: limits.processes,
+            cgroup: CgroupLimits {
+                memory_bytes: limits.memory_bytes,
+                cpu_millis: limits.cpu_millis,
+                processes: limits.processes,
+            },
             disk_bytes: limits.disk_bytes,
             disk_inodes: limits.disk_inodes,
             shm_bytes: limits.shm_bytes,

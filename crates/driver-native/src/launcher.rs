@@ -30,10 +30,13 @@ use crate::cgroup::{Cgroup, Parents};
 use crate::child::{self, Child};
 use crate::stage::{self, about};
 use crate::sys::{self, Cloned};
-use crate::wire::{FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, Start, ToLauncher};
+use crate::wire::{CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, Start, ToLauncher};
 
 /// How long to wait before another try to remove a cgroup whose last process is just going.
 const RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+/// No wait at all.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Runs the launcher on the socket that is its standard input. To be called before any thread exists.
 #[must_use]
@@ -100,6 +103,14 @@ struct Launcher<'a> {
     init: OwnedFd,
     cgroups: Parents,
     ids: Ids,
+    /// Whether the network, IPC and UTS namespaces that the launcher stands in are a sandbox's already.
+    namespaces_used: bool,
+    /// A cgroup made in advance.
+    spare: Option<Spare>,
+    /// Number of the next cgroup's name.
+    next_name: u64,
+    /// What the last sandbox was limited to; the next one will likely be, too.
+    last_limits: Option<CgroupLimits>,
     /// Which of the id ranges are taken.
     slots: Vec<bool>,
     sandboxes: HashMap<u64, Sandbox>,
@@ -114,6 +125,12 @@ struct Sandbox {
     report: Option<OwnedFd>,
     /// The process is reaped; only the cgroup is left.
     reaped: bool,
+}
+
+/// A cgroup that waits for the next sandbox, if that one wants the same limits.
+struct Spare {
+    limits: CgroupLimits,
+    cgroup: Cgroup,
 }
 
 /// Most sandboxes at once where the host's ids do not set a lower limit.
@@ -147,12 +164,21 @@ impl<'a> Launcher<'a> {
             }
         }
         let init = stage::build(start, init_binary::INIT)?;
-        sys::set_undumpable()?;
+        sys::enter_next_namespaces().map_err(about("network, IPC and UTS namespaces"))?;
+        if let Ids::Root { .. } = start.ids {
+            // Elsewhere the launcher must be able to write its children's id maps, which closes with this; there,
+            // only the same user's processes outside of every sandbox could look at it.
+            sys::set_undumpable()?;
+        }
         Ok(Some(Self {
             socket,
             init,
             cgroups,
             ids: start.ids,
+            namespaces_used: false,
+            spare: None,
+            next_name: 0,
+            last_limits: None,
             slots: vec![false; slots as usize],
             sandboxes: HashMap::new(),
         }))
@@ -161,7 +187,10 @@ impl<'a> Launcher<'a> {
     fn serve(&mut self) -> io::Result<()> {
         loop {
             let waiting_for_cgroup = self.sandboxes.values().any(|sandbox| sandbox.reaped);
-            let (socket_ready, reports, ended) = self.wait(waiting_for_cgroup)?;
+            let (socket_ready, reports, ended) = self.wait(waiting_for_cgroup, self.has_to_prepare())?;
+            if !socket_ready && reports.is_empty() && ended.is_empty() {
+                self.prepare_next();
+            }
             for number in reports {
                 self.read_report(number)?;
             }
@@ -179,7 +208,7 @@ impl<'a> Launcher<'a> {
     }
 
     /// Waits until something happens: whether the socket has a packet, which reports can be read, who has ended.
-    fn wait(&self, retry_soon: bool) -> io::Result<(bool, Vec<u64>, Vec<u64>)> {
+    fn wait(&self, retry_soon: bool, only_look: bool) -> io::Result<(bool, Vec<u64>, Vec<u64>)> {
         let mut reports: Vec<(u64, BorrowedFd<'_>)> = Vec::new();
         let mut living: Vec<(u64, BorrowedFd<'_>)> = Vec::new();
         for (number, sandbox) in &self.sandboxes {
@@ -192,7 +221,8 @@ impl<'a> Launcher<'a> {
         let mut fds = vec![PollFd::new(&self.socket.0, PollFlags::IN)];
         fds.extend(reports.iter().chain(&living).map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
         loop {
-            match poll(&mut fds, retry_soon.then_some(&RETRY)) {
+            let timeout = if only_look { Some(&NOW) } else { retry_soon.then_some(&RETRY) };
+            match poll(&mut fds, timeout) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -239,11 +269,13 @@ impl<'a> Launcher<'a> {
     fn create(&mut self, sandbox: &NewSandbox, stream: OwnedFd) -> io::Result<Sandbox> {
         let slot = self.slots.iter().position(|taken| !taken);
         let slot = slot.ok_or_else(|| io::Error::other("no user ids are left for another sandbox"))?;
-        let cgroup = self.cgroups.make(sandbox).map_err(about("making the cgroup"))?;
+        self.enter_unused_namespaces()?;
+        let cgroup = self.take_cgroup(&sandbox.cgroup).map_err(about("making the cgroup"))?;
         let number = u32::try_from(slot).map_err(io::Error::other)?;
         match self.start(sandbox, stream, &cgroup, number) {
             Ok((pid, pidfd, report)) => {
                 self.slots[slot] = true;
+                self.namespaces_used = true;
                 Ok(Sandbox { pid, pidfd, cgroup, slot: number, report: Some(report), reaped: false })
             }
             Err(error) => {
@@ -252,6 +284,46 @@ impl<'a> Launcher<'a> {
                 Err(error)
             }
         }
+    }
+
+    fn has_to_prepare(&self) -> bool {
+        self.namespaces_used || (self.spare.is_none() && self.last_limits.is_some())
+    }
+
+    /// In an idle moment: makes what the next sandbox will need. A failure shows when that one is made.
+    fn prepare_next(&mut self) {
+        // Best effort, here; the sandbox that needs it tries again and reports.
+        let _ = self.enter_unused_namespaces();
+        if self.spare.is_none()
+            && let Some(limits) = self.last_limits
+        {
+            self.spare = self.make_cgroup(&limits).ok().map(|cgroup| Spare { limits, cgroup });
+        }
+    }
+
+    fn enter_unused_namespaces(&mut self) -> io::Result<()> {
+        if self.namespaces_used {
+            sys::enter_next_namespaces().map_err(about("network, IPC and UTS namespaces"))?;
+            self.namespaces_used = false;
+        }
+        Ok(())
+    }
+
+    fn take_cgroup(&mut self, limits: &CgroupLimits) -> io::Result<Cgroup> {
+        self.last_limits = Some(*limits);
+        match self.spare.take() {
+            Some(spare) if spare.limits == *limits => Ok(spare.cgroup),
+            other => {
+                self.spare = other;
+                self.make_cgroup(limits)
+            }
+        }
+    }
+
+    fn make_cgroup(&mut self, limits: &CgroupLimits) -> io::Result<Cgroup> {
+        let name = self.next_name.to_string();
+        self.next_name += 1;
+        self.cgroups.make(&name, limits)
     }
 
     fn start(
@@ -351,6 +423,10 @@ impl<'a> Launcher<'a> {
         self.sandboxes.values().for_each(kill);
         for sandbox in self.sandboxes.values_mut().filter(|sandbox| !sandbox.reaped) {
             sandbox.reaped = wait_for(&sandbox.pidfd).is_ok();
+        }
+        if let Some(spare) = self.spare.take() {
+            // Nobody was ever in it.
+            let _ = self.cgroups.remove(&spare.cgroup);
         }
         // A cgroup may stay busy for a moment after its last process; the next runner's start would find it.
         for _ in 0..500 {

@@ -41,7 +41,8 @@ pub(crate) fn host() -> io::Result<Vec<RootEntry>> {
     for name in FROM_ETC {
         let path = format!("/etc/{name}");
         if fs::exists(&path)? {
-            entries.push(bind(&path, &path));
+            // A copy costs once; a mount would cost in every sandbox.
+            entries.push(RootEntry::Copy { source: path.clone(), path });
         }
     }
     for (name, content) in own_etc() {

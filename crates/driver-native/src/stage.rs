@@ -92,6 +92,7 @@ fn build_root(entries: &[RootEntry], root: &Path) -> io::Result<()> {
                 bind(source, &target)?;
                 bound.push(target);
             }
+            RootEntry::Copy { path, source } => copy(Path::new(source), &inside(root, path)?)?,
             RootEntry::Link { path, target } => symlink(target, inside(root, path)?)?,
             RootEntry::File { path, content } => {
                 let target = inside(root, path)?;
@@ -120,6 +121,28 @@ fn build_root(entries: &[RootEntry], root: &Path) -> io::Result<()> {
     }
     let path = c_path(root)?;
     sys::set_mount_attributes(&path, sys::MOUNT_RDONLY, false).map_err(about("making the root read-only"))
+}
+
+/// Copies a file, link or directory that everyone may read; what is not for everyone stays out.
+fn copy(source: &Path, target: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(source)?;
+    if metadata.is_symlink() {
+        return symlink(fs::read_link(source)?, target);
+    }
+    if metadata.permissions().mode() & 0o004 == 0 {
+        return Ok(());
+    }
+    if metadata.is_dir() {
+        make_directory(target)?;
+        for entry in fs::read_dir(source)? {
+            let entry = entry?;
+            copy(&entry.path(), &target.join(entry.file_name()))?;
+        }
+    } else if metadata.is_file() {
+        fs::write(target, fs::read(source)?)?;
+        fs::set_permissions(target, Permissions::from_mode(0o644))?;
+    }
+    Ok(())
 }
 
 /// The place of an inside path, with its parent directories made.

@@ -33,13 +33,19 @@ pub(crate) enum Cloned {
     Child,
 }
 
-/// All namespaces of a sandbox but the cgroup's, which is made once the child is in its cgroup.
-const NAMESPACES: u64 = (libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS) as u64;
+/// The namespaces that a sandbox is born into. Its network, IPC and UTS namespaces are those that the launcher stands in
+/// (see [`enter_next_namespaces`]), and the cgroup's is made once the child is in its cgroup.
+const NAMESPACES: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID) as u64;
+
+/// Leaves the network, IPC and UTS namespaces for new ones: those of the next sandbox.
+///
+/// Making a network namespace is the largest part of making a sandbox; this way it is done before the sandbox is asked
+/// for. It also keeps them out of the reach of the sandbox's own root, which owns only what its user namespace owns.
+pub(crate) fn enter_next_namespaces() -> io::Result<()> {
+    unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)?;
+    loopback_up()?;
+    Ok(rustix::system::sethostname(b"sandbox")?)
+}
 
 /// Forks into new namespaces, and into a cgroup of the unified hierarchy where one is given.
 pub(crate) fn clone_into_namespaces(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
@@ -85,17 +91,15 @@ pub(crate) fn become_inner_root() -> io::Result<()> {
     Ok(())
 }
 
-/// Capabilities that init uses: to be another user and to handle that user's files and processes, and to make its
-/// mount of skills read-only. Within the sandbox's user namespace only.
-const INIT_CAPABILITIES: [u32; 8] = [
-    0,  // CAP_CHOWN
-    1,  // CAP_DAC_OVERRIDE
-    3,  // CAP_FOWNER
-    5,  // CAP_KILL
-    6,  // CAP_SETGID
-    7,  // CAP_SETUID
-    8,  // CAP_SETPCAP
-    21, // CAP_SYS_ADMIN
+/// Capabilities that init uses: to be another user and to handle that user's files and processes. Within the sandbox's user namespace only.
+const INIT_CAPABILITIES: [u32; 7] = [
+    0, // CAP_CHOWN
+    1, // CAP_DAC_OVERRIDE
+    3, // CAP_FOWNER
+    5, // CAP_KILL
+    6, // CAP_SETGID
+    7, // CAP_SETUID
+    8, // CAP_SETPCAP
 ];
 
 /// Gives up every capability that init does not use, and hands on the others across `execve`, also to a process that
@@ -186,7 +190,7 @@ pub(crate) const MOUNT_NOSUID: u64 = 2;
 pub(crate) const MOUNT_NODEV: u64 = 4;
 
 /// Brings the loopback interface of the current network namespace up.
-pub(crate) fn loopback_up() -> io::Result<()> {
+fn loopback_up() -> io::Result<()> {
     // SAFETY: socket takes integers.
     let socket = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: the call just made `socket`, and nobody else has it.
@@ -219,10 +223,19 @@ pub(crate) fn close_others_on_exec() -> io::Result<()> {
     .map(drop)
 }
 
-/// Puts a descriptor onto a number, without close-on-exec.
-pub(crate) fn put_descriptor(from: BorrowedFd<'_>, number: c_int) -> io::Result<()> {
-    // SAFETY: dup2 takes any two numbers. This is called right before execve for 0 to 2, which nothing here owns.
-    check(unsafe { libc::dup2(from.as_raw_fd(), number) }).map(drop)
+/// Puts init's stream onto 0, 1 and 2 (init takes it away from there at once) and its directory of skills onto 3,
+/// all of which stay open at `execve`. To be called last: whatever had these numbers is gone.
+pub(crate) fn hand_over(stream: BorrowedFd<'_>, skills: BorrowedFd<'_>) -> io::Result<()> {
+    // A copy above all of them, in case one of the two has such a number itself.
+    // SAFETY: F_DUPFD_CLOEXEC takes any number and an integer.
+    let stream = check(unsafe { libc::fcntl(stream.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 64) })?;
+    // SAFETY: as above.
+    let skills = check(unsafe { libc::fcntl(skills.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 64) })?;
+    for (from, to) in [(stream, 0), (stream, 1), (stream, 2), (skills, 3)] {
+        // SAFETY: dup2 takes any two numbers. What Rust owns under the new ones is not used again before execve.
+        check(unsafe { libc::dup2(from, to) })?;
+    }
+    Ok(())
 }
 
 /// Becomes the program in an open file, with one argument and an empty environment. Returns only on failure.

@@ -25,6 +25,13 @@ pub(crate) struct Start {
 /// One entry of the root directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum RootEntry {
+    /// A copy of a small file or directory of the host.
+    Copy {
+        /// Absolute path inside.
+        path: String,
+        /// Absolute path on the host.
+        source: String,
+    },
     /// A host directory or file, read-only.
     Bind {
         /// Absolute path inside.
@@ -120,14 +127,8 @@ pub(crate) enum ToLauncher {
 /// A sandbox to be made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewSandbox {
-    /// Its name, for the cgroup.
-    pub(crate) name: String,
-    /// Memory in bytes.
-    pub(crate) memory_bytes: u64,
-    /// Thousandths of a CPU.
-    pub(crate) cpu_millis: u32,
-    /// Processes and threads.
-    pub(crate) processes: u32,
+    /// What its cgroup enforces.
+    pub(crate) cgroup: CgroupLimits,
     /// Bytes of each of the writable places.
     pub(crate) disk_bytes: u64,
     /// Inodes of each of them.
@@ -136,6 +137,17 @@ pub(crate) struct NewSandbox {
     pub(crate) shm_bytes: u64,
     /// Layers: index of the layer root, path below it, name inside.
     pub(crate) layers: Vec<(usize, String, String)>,
+}
+
+/// The limits that a cgroup enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CgroupLimits {
+    /// Memory in bytes.
+    pub(crate) memory_bytes: u64,
+    /// Thousandths of a CPU.
+    pub(crate) cpu_millis: u32,
+    /// Processes and threads.
+    pub(crate) processes: u32,
 }
 
 /// From the launcher.

@@ -20,6 +20,9 @@ pub(crate) const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags
 /// Follow no links and leave no file system.
 pub(crate) const NO_LINKS: ResolveFlags = INSIDE.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
+/// Where programs find skills; only init may write there.
+pub(crate) const SKILLS: &str = "/skills";
+
 /// A request that failed, in the words of the protocol.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -78,6 +81,15 @@ pub(crate) fn split<'a>(path: &'a str, allowed: &[String]) -> Result<(OwnedFd, &
 pub(crate) fn open_directory(path: &str) -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|error| Failure::of(error, path))
+}
+
+/// Opens the directory of skills to write into it: through the descriptor that the driver gave, where programs see a
+/// read-only mount; else by its name, where only its owner protects it.
+pub(crate) fn open_skills() -> Result<OwnedFd, Failure> {
+    match crate::sys::given_skills() {
+        Some(given) => given.try_clone_to_owned().map_err(|error| Failure::of_io(&error, SKILLS)),
+        None => open_directory(SKILLS),
+    }
 }
 
 /// Makes what is missing of a directory path below `root` and opens it.

@@ -6,14 +6,10 @@
 use std::io::{self, Read};
 
 use init_protocol::{FailKind, Owner, Setup};
-use rustix::mount::MountFlags;
 use tar::EntryType;
 
 use crate::files::{self, Failure, create, make_directories};
 use crate::stream::Stream;
-
-/// Where programs find skills; only init may write there.
-const SKILLS: &str = "/skills";
 
 /// Takes the bytes of a `Put`. The outer error ends init, the inner one is the answer.
 pub(crate) fn put(
@@ -23,30 +19,18 @@ pub(crate) fn put(
     directory: &str,
     owner: Owner,
 ) -> io::Result<Result<(), Failure>> {
-    set_writable(directory, true);
     let mut data = Data { stream, request, piece: Vec::new(), at: 0, ended: false };
     let result = unpack(&mut data, setup, directory, owner);
     // Whatever of the tar was not read still has to be taken off the stream.
     data.drain()?;
-    set_writable(directory, false);
     Ok(result)
 }
 
-/// Where the driver left init the privilege, the skills are on a mount that is read-only but for this moment, in which
-/// no program runs. Elsewhere their owner alone protects them.
-fn set_writable(directory: &str, writable: bool) {
-    if directory != SKILLS && !directory.starts_with("/skills/") {
-        return;
-    }
-    let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-    let flags = if writable { flags } else { flags | MountFlags::RDONLY };
-    let _ = rustix::mount::mount_remount(SKILLS, flags, "");
-}
-
 fn unpack(data: &mut Data<'_>, setup: &Setup, directory: &str, owner: Owner) -> Result<(), Failure> {
-    let mut allowed = setup.writable.clone();
-    allowed.push(SKILLS.to_owned());
-    let (root, rest) = files::split(directory, &allowed)?;
+    let (root, rest) = match directory.strip_prefix(files::SKILLS) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (files::open_skills()?, rest),
+        _ => files::split(directory, &setup.writable)?,
+    };
     let target = make_directories(&root, rest, setup, owner)?;
     let mut archive = tar::Archive::new(data);
     let broken = |error: &io::Error| Failure::of_io(error, "the archive");

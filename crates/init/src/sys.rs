@@ -43,6 +43,18 @@ pub(crate) fn claim_stream() -> io::Result<StreamFiles> {
     Ok(StreamFiles { input: input.into(), output: output.into() })
 }
 
+/// Number under which a driver may give init a writable directory of skills.
+const SKILLS: RawFd = 3;
+
+/// The writable directory of skills, where the driver gave one. It stays open as long as init lives.
+pub(crate) fn given_skills() -> Option<BorrowedFd<'static>> {
+    // SAFETY: F_SETFD takes any number and an integer. It fails where nothing is open under the number, and else it
+    // keeps programs from getting it.
+    let given = unsafe { libc::fcntl(SKILLS, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+    // SAFETY: it is open, and nothing in init closes it: all descriptors of init's own are above.
+    given.then(|| unsafe { BorrowedFd::borrow_raw(SKILLS) })
+}
+
 fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC takes any number and an integer.
     let new = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10) })?;
@@ -211,8 +223,7 @@ pub(crate) enum Stage {
     Capabilities = 3,
     Landlock = 4,
     Cwd = 5,
-    Seccomp = 6,
-    Execute = 7,
+    Execute = 6,
 }
 
 impl Stage {
@@ -224,7 +235,6 @@ impl Stage {
             Self::Capabilities,
             Self::Landlock,
             Self::Cwd,
-            Self::Seccomp,
             Self::Execute,
         ]
         .into_iter()
@@ -257,7 +267,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 }
 
 /// In the child, in this order: own session and descriptors, limits while still privileged, another user without
-/// capabilities, then the filters that bind that user, then the program. Returns only on failure.
+/// capabilities, then Landlock, then the program. The seccomp filter is init's own, and inherited. Returns only on failure.
 fn become_program(
     program: &Program,
     wall: &Wall,
@@ -278,9 +288,6 @@ fn become_program(
         // As the user, so that it gets no further than the user may.
         // SAFETY: the path is a C string that lives across the call.
         check(unsafe { libc::chdir(program.cwd.as_ptr()) }).map_err(|error| (Stage::Cwd, error))?;
-        for filter in [&wall.allow, &wall.absent] {
-            load_filter(filter).map_err(|error| (Stage::Seccomp, error))?;
-        }
         Ok(())
     };
     if let Err(failed) = steps() {
@@ -423,7 +430,8 @@ struct FilterProgram {
     filter: *const Instruction,
 }
 
-fn load_filter(filter: &[Instruction]) -> io::Result<()> {
+/// Binds this process and all that it starts to a filter.
+pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     const SET_MODE_FILTER: c_ulong = 1;
     let length = u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let program = FilterProgram { length, filter: filter.as_ptr() };

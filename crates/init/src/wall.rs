@@ -1,8 +1,8 @@
 //! The inner wall: what binds every program, under every driver.
 //!
 //! Another user without capabilities, resource limits, Landlock (writes only where allowed; no signals and no abstract
-//! sockets across its border) and a seccomp allow-list. Prepared once, put up in each child before `execve`. It must
-//! hold where the driver's wall failed, and the other way round.
+//! sockets across its border), prepared once and put up in each child before `execve`; and a seccomp allow-list, which
+//! init puts on itself and every child inherits. It must hold where the driver's wall failed, and the other way round.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use landlock::{
     RulesetCreatedAttr as _, Scope,
 };
 
-use crate::sys::{self, Instruction};
+use crate::sys;
 
 /// Newest Landlock that is asked for; the kernel's may be older.
 const LANDLOCK: ABI = ABI::V6;
@@ -25,10 +25,6 @@ const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 pub(crate) struct Wall {
     /// The rules; `None` where the kernel has no Landlock and that was allowed.
     pub(crate) landlock: Option<OwnedFd>,
-    /// The calls that programs may make.
-    pub(crate) allow: Vec<Instruction>,
-    /// The calls that answer as if the kernel did not have them.
-    pub(crate) absent: Vec<Instruction>,
     /// Resource limits: soft and hard alike.
     pub(crate) limits: Vec<(libc::__rlimit_resource_t, u64)>,
     /// Whether init may become another user.
@@ -56,15 +52,17 @@ impl Wall {
         if !own_pid.is_init() {
             return Err(io::Error::other("init must be PID 1"));
         }
-        Ok(Self {
+        let wall = Self {
             landlock: if abi == 0 { None } else { Some(landlock(setup)?) },
-            allow: sys::instructions(include_bytes!(concat!(env!("OUT_DIR"), "/allow.bpf"))),
-            absent: sys::instructions(include_bytes!(concat!(env!("OUT_DIR"), "/absent.bpf"))),
             limits: limits(setup),
             privileged,
             can_drop_bounding_set: sys_can_setpcap(),
             abi,
-        })
+        };
+        // Init itself needs no more calls than programs do. So it lives behind the same filter, and they inherit it:
+        // loading it anew for each of them would be the largest part of starting one.
+        sys::load_filter(&sys::instructions(include_bytes!(concat!(env!("OUT_DIR"), "/seccomp.bpf"))))?;
+        Ok(wall)
     }
 
     /// Landlock ABI of the kernel; 0 where it has none.

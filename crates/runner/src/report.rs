@@ -133,4 +133,4 @@ pub struct TriggerFile {
 }
 
 /// Gets a program's text as it comes, from the trigger's task; it must return at once.
-pub type OutputSink = Box<dyn FnMut(StreamKind, &str) + Send>;
+pub type OutputSink = Box<dyn FnMut(StreamKind, &str) + Send + Sync>;

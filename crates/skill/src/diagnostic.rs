@@ -223,8 +223,6 @@ rules! {
     FileLeftOut = "SB125" Warning;
     /// The inline metadata of a script cannot be read.
     ScriptMetadata = "SB223" Warning;
-    /// A skill of the same name exists; this one is not used.
-    Shadowed = "SB400" Warning;
 }
 
 #[cfg(test)]

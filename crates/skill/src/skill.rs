@@ -99,7 +99,7 @@ impl Skill {
         Self::from_folder(folder.0, folder.1.as_deref(), &limits.folder())
     }
 
-    /// Loads a skill from files in memory; paths are relative to the skill's root.
+    /// Loads a skill from files in memory, which the caller answers for; paths are relative to the skill's root.
     pub fn from_files<P, B>(files: impl IntoIterator<Item = (P, B)>) -> Result<Self, LoadError>
     where
         P: Into<String>,

@@ -137,6 +137,8 @@ fn description(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
 fn compatibility(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
     let Some(field) = subject.frontmatter.field("compatibility") else { return };
     match field.value.as_text() {
+        // Left empty, it says nothing and harms nothing.
+        None if field.value == Value::Null => {}
         None => {
             let message = format!("the compatibility must be text; it is {}", describe(&field.value));
             found.push(Diagnostic::new(Rule::CompatibilityNotString, subject.value(field), message));
@@ -250,6 +252,7 @@ mod tests {
         check_fields(&format!("name: qr-code\ndescription: {}", "é".repeat(1024)), &[]);
         check_fields(&format!("name: qr-code\ndescription: {}", "é".repeat(1025)), &["SB061"]);
         check_fields(&format!("{good}\ncompatibility: [x]"), &["SB070"]);
+        check_fields(&format!("{good}\ncompatibility:"), &[]);
         check_fields(&format!("{good}\ncompatibility: {}", "x".repeat(500)), &[]);
         check_fields(&format!("{good}\ncompatibility: {}", "x".repeat(501)), &["SB071"]);
         check_fields(&format!("{good}\nmetadata: x"), &["SB080"]);

@@ -300,18 +300,15 @@ impl FileSystem {
         Ok(())
     }
 
-    /// What init does for `Write`: below one root, links out of it refused.
+    /// What init does for `Write`: below one root, and through no link at all.
     pub(super) fn write_beneath(&mut self, path: &[u8], root: &str, bytes: Vec<u8>) -> Result<(), FsError> {
-        let missing = match self.resolve_beneath(path, root) {
-            Ok(_) => false,
-            Err(FsError::NotFound) => true,
-            Err(error) => return Err(error),
-        };
-        if missing && let Some(parent) = parent(path) {
-            self.make_directories(parent, Owner::User)?;
+        if !is_below(path, root.as_bytes()) || self.has_link(path) {
+            return Err(FsError::Outside);
         }
-        let place = self.resolve_beneath(path, root)?;
-        self.write(&place, bytes, Owner::User)
+        if matches!(self.node(path), Some(Node { content: Content::Fifo, .. })) {
+            return Err(FsError::NotAFile);
+        }
+        self.write(path, bytes, Owner::User)
     }
 
     /// Marks a file as executable.
@@ -348,15 +345,27 @@ impl FileSystem {
             return Err(FsError::Outside);
         }
         let mut path = layout::OUTPUT.as_bytes().to_vec();
-        for name in components(relative) {
-            path.push(b'/');
-            path.extend_from_slice(name);
-            if matches!(self.node(&path), Some(Node { content: Content::Symlink(_), .. })) {
-                return Err(FsError::Outside);
-            }
+        path.push(b'/');
+        path.extend_from_slice(relative);
+        if self.has_link(&path) {
+            return Err(FsError::Outside);
         }
         let (_, size) = self.file(&path)?;
+        let inode = self.names.get(&path);
+        if inode.is_some_and(|inode| self.names.values().filter(|other| *other == inode).count() != 1) {
+            return Err(FsError::NotAFile);
+        }
         Ok((path, size))
+    }
+
+    /// Whether a name on this path, the last included, is a link.
+    fn has_link(&self, path: &[u8]) -> bool {
+        let mut current = Vec::new();
+        components(path).any(|name| {
+            current.push(b'/');
+            current.extend_from_slice(name);
+            matches!(self.node(&current), Some(Node { content: Content::Symlink(_), .. }))
+        })
     }
 
     fn file(&self, place: &[u8]) -> Result<(&[u8], u64), FsError> {

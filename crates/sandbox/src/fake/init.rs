@@ -17,6 +17,7 @@ use super::files::{FsError, absolute, root_among};
 use super::process::{Deed, Process, Surroundings};
 use super::program::Program;
 use super::state::{Cell, Fault, Operation, Request};
+use crate::layout;
 
 /// Bytes that wait to be written before a program is made to wait.
 const QUEUE: usize = 256 * 1024;
@@ -192,7 +193,12 @@ impl Init {
     }
 
     fn put(&self, directory: &str, tar: &[u8], owner: Owner) -> Result<(), (FailKind, String)> {
-        let refused = |reason: &str| (FailKind::Other, format!("the tar was refused: {reason}"));
+        let refused = |reason: &str| (FailKind::BadRequest, format!("the tar was refused: {reason}"));
+        let mut roots = self.setup.as_ref().map(|setup| setup.writable.clone()).unwrap_or_default();
+        roots.push(layout::SKILLS.to_owned());
+        if root_among(directory.as_bytes(), &roots).is_none() {
+            return Err(failed(directory.as_bytes())(FsError::Outside));
+        }
         let mut archive = tar::Archive::new(tar);
         let entries = archive.entries().map_err(|error| refused(&error.to_string()))?;
         let make =

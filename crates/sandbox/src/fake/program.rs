@@ -298,6 +298,13 @@ impl Program {
         self.with(Step::Exit { code })
     }
 
+    /// Goes on with the steps of another program.
+    #[must_use]
+    pub fn then(mut self, next: Self) -> Self {
+        self.steps.extend(next.steps);
+        self
+    }
+
     /// The program as a Bash script; see the module.
     #[must_use]
     pub fn script(&self) -> String {

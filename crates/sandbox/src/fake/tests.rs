@@ -24,7 +24,7 @@ fn spec(name: &str) -> SandboxSpec {
 fn request(argv: Vec<String>) -> ExecRequest {
     ExecRequest {
         argv,
-        env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("A".to_owned(), "b c".to_owned())],
+        env: vec![("A".to_owned(), "b c".to_owned()), ("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
         cwd: "/workspace".to_owned(),
         stdin: None,
         timeout: Duration::from_secs(10),

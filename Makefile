@@ -1,0 +1,28 @@
+# Every target is what its name says; CI runs the same ones.
+.PHONY: check test bench deny setup fmt
+
+CARGO ?= cargo
+
+# What a change must pass before it is proposed.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# All tests. REQUIRE=native,user,node,uv,pip,qemu,zbar makes a missing capability a failure instead of a note.
+test:
+	$(CARGO) test --workspace
+
+# Ratios against the host, paired in one run: a table on the terminal, JSON in target/bench.json.
+bench:
+	$(CARGO) run --release -p bench -- --json target/bench.json
+
+# Licences, advisories and sources of all dependencies (needs cargo-deny).
+deny:
+	$(CARGO) deny check
+
+# What the tests use beside Rust, on Debian 12 as root.
+setup:
+	tests/setup.sh
+
+fmt:
+	$(CARGO) fmt --all

@@ -1,0 +1,153 @@
+//! What programs save, and what becomes of it.
+
+use artifact::{ArtifactStore as _, StoreErrorKind};
+use sandbox::fake::Program;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+
+use super::{Bench, call, code, id};
+
+fn names(result: &Value) -> Vec<&str> {
+    let files = result.get("outputFiles").and_then(Value::as_array);
+    files.into_iter().flatten().map(|file| file["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_files_have_the_bytes_and_a_part() {
+    let bench = Bench::new();
+    let program = Program::new()
+        .write("/output/a b.png", b"\x89PNG\r\n\x1a\n\x00".as_slice())
+        .fill("/output/sub/big.bin", 3 << 20)
+        .write("/output/empty.csv", "");
+    let answer = bench.answer("t", code("1", &program)).await;
+    let result = answer.answer.result.result.as_ref().unwrap();
+    assert_eq!(names(result), ["a b.png", "empty.csv", "sub/big.bin"]);
+    assert_eq!(result["outputFiles"][0]["mediaType"], "image/png");
+    assert_eq!(result["outputFiles"][0]["path"], "/output/a b.png");
+    assert_eq!(result["outputFiles"][1]["mediaType"], "text/csv");
+    let events: Vec<Value> = answer.answer.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    assert_eq!(events[0]["type"], "tool-output-available");
+    assert_eq!((&events[1]["type"], &events[1]["toolCallId"]), (&json!("file-available"), &json!("1")));
+    assert_eq!(events.len(), 4);
+    let sizes = [9, 0, 3 << 20];
+    for (file, size) in answer.answer.result.files.iter().zip(sizes) {
+        let content = bench.store.open(&file.id.parse().unwrap()).await.unwrap().unwrap();
+        let mut bytes = Vec::new();
+        tokio::pin!(content);
+        content.body.as_mut().read_to_end(&mut bytes).await.unwrap();
+        assert_eq!((bytes.len(), content.metadata.trigger.as_str()), (size, "t"));
+    }
+    assert_eq!(bench.store.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_new_and_changed_files_are_listed() {
+    let bench = Bench::new();
+    let first = Program::new().write("/output/a", "1").write("/output/b", "2");
+    assert_eq!(names(&bench.result("t", code("1", &first)).await), ["a", "b"]);
+    assert!(names(&bench.result("t", code("2", &Program::new())).await).is_empty());
+    // Rewritten with the same content: nothing new for the user. With another: a new artifact.
+    let again = Program::new().write("/output/a", "1").write("/output/b", "3").fill("/output/c", 2 << 20);
+    assert_eq!(names(&bench.result("t", code("3", &again)).await), ["b", "c"]);
+    let again = Program::new().fill("/output/c", 2 << 20);
+    assert!(names(&bench.result("t", code("4", &again)).await).is_empty());
+    assert_eq!(bench.store.count(), 4);
+    let files = bench.runner.status(&id("t")).await.unwrap().files;
+    let made: Vec<_> = files.iter().map(|file| (file.tool_call_id.as_deref(), file.file.name.as_str())).collect();
+    assert_eq!(made, [(Some("1"), "a"), (Some("1"), "b"), (Some("3"), "b"), (Some("3"), "c")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_does_not_fail_the_call_and_the_files_come_later() {
+    let bench = Bench::new();
+    bench.store.fail_with(Some(StoreErrorKind::Unavailable));
+    let program = Program::new().stdout("ok").write("/output/a", "1").fill("/output/b", 2 << 20);
+    let answer = bench.answer("t", code("1", &program)).await;
+    let result = answer.answer.result.result.as_ref().unwrap();
+    assert_eq!((&result["stdout"], &result["exitCode"]), (&json!("ok"), &json!(0)));
+    for file in result["outputFiles"].as_array().unwrap() {
+        assert_eq!((&file["error"], file.get("url")), (&json!("Upload failed"), None));
+    }
+    assert!(answer.answer.result.files.is_empty() && answer.answer.events.len() == 1);
+    bench.store.fail_with(None);
+    bench.runner.end(&id("t")).await;
+    assert_eq!(bench.store.count(), 2);
+    let files = bench.runner.status(&id("t")).await.unwrap().files;
+    assert_eq!(files.iter().filter(|file| file.tool_call_id.is_none()).count(), 2);
+    bench.assert_all_destroyed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_is_named_with_the_reason() {
+    let bench = Bench::new();
+    let program = Program::new()
+        .symlink("/etc/passwd", "/output/link")
+        .fifo("/output/pipe")
+        .set_length("/output/huge", 200 << 20)
+        .write("/workspace/own", "x")
+        .hard_link("/workspace/own", "/output/hard")
+        .write("/output/good", "x");
+    let result = bench.result("t", code("1", &program)).await;
+    assert_eq!(names(&result), ["good", "hard", "huge", "link", "pipe"]);
+    let errors: Vec<bool> =
+        result["outputFiles"].as_array().unwrap().iter().map(|file| file.get("error").is_some()).collect();
+    assert_eq!(errors, [false, true, true, true, true]);
+    assert_eq!(result["outputFiles"][2]["error"], "File is larger than the limit of 10 MB");
+    assert_eq!(bench.store.count(), 1);
+    assert!(names(&bench.result("t", code("2", &Program::new())).await).is_empty(), "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn floods_of_files_are_bounded_and_counted() {
+    let bench = Bench::with(|config| config.output_entries = 500);
+    let result = bench.result("t", code("1", &Program::new().many_files("/output/many", 600))).await;
+    assert_eq!(names(&result).len(), 40);
+    assert_eq!(bench.store.count(), 20);
+    let hint = result["hint"].as_str().unwrap();
+    assert!(hint.contains("460 more entries of /output were left out") && hint.contains("more than 500"), "{hint}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_files_come_in_batches() {
+    let bench = Bench::with(|config| {
+        config.output.files = 1_000;
+        config.output.total_bytes = 1 << 30;
+    });
+    let program = Program::new().many_files("/output/many", 600).fill("/output/x", 9 << 20).fill("/output/y", 9 << 20);
+    let result = bench.result("t", code("1", &program)).await;
+    assert_eq!((names(&result).len(), bench.store.count()), (602, 602));
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_names_are_data() {
+    let bench = Bench::new();
+    let program = Program::new().write(b"/output/a\n\xff\x1b[31m".as_slice(), "x");
+    let result = bench.result("t", code("1", &program)).await;
+    assert_eq!(names(&result), [r"a\n\xff\u{1b}[31m"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_program_keeps_its_files() {
+    let bench = Bench::new();
+    let program = Program::new().write("/output/a", "1").stdout("Error: no data").exit(1);
+    let result = bench.result("t", code("1", &program)).await;
+    assert_eq!((&result["exitCode"], names(&result)), (&json!(1), vec!["a"]));
+    let killed = Program::new().write("/output/b", "1").out_of_memory();
+    let answer = bench.answer("t", code("2", &killed)).await;
+    let result = answer.answer.result.result.as_ref().unwrap();
+    assert_eq!((&result["exitCode"], &result["oomKilled"]), (&json!(137), &json!(true)));
+    assert_eq!(names(result), ["b"]);
+    assert!(result["hint"].as_str().unwrap().contains("the limit is 512 MB"), "{result}");
+    assert_eq!(answer.report.program.unwrap().exit_code, 137);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_written_output_file_is_captured_at_once() {
+    let bench = Bench::new();
+    let write = |call_id: &str, path: &str| call(call_id, "file_write", json!({"path": path, "content": "a,b\n"}));
+    let result = bench.result("t", write("1", "/output/t.csv")).await;
+    assert_eq!((&result["path"], &result["size"]), (&json!("/output/t.csv"), &json!(4)));
+    assert_eq!(names(&result), ["t.csv"]);
+    let result = bench.result("t", write("2", "t.csv")).await;
+    assert_eq!((&result["path"], result.get("outputFiles")), (&json!("/workspace/t.csv"), None));
+}

@@ -1,0 +1,32 @@
+buffer = ctypes.create_string_buffer(4096)
+attack("io_uring_setup", lambda: call("io_uring_setup", 1, buffer))
+attack("io_uring_enter", lambda: call("io_uring_enter", -1, 0, 0, 0, 0, 0))
+attack("io_uring_register", lambda: call("io_uring_register", -1, 0, 0, 0))
+attack("bpf map", lambda: call("bpf", 0, struct.pack("IIIII", 2, 4, 4, 1, 0) + bytes(100), 72))
+attack("bpf", lambda: call("bpf", 99, buffer, 72))
+def perf():
+    attributes = struct.pack("IIQ", 1, 112, 0) + bytes(96)
+    return call("perf_event_open", attributes, 0, -1, -1, 0)
+attack("perf_event_open", perf)
+attack("userfaultfd", lambda: call("userfaultfd", 1))
+attack("userfaultfd, by the kernel's device", lambda: os.open("/dev/userfaultfd", os.O_RDWR), (errno.ENOENT,))
+attack("keyctl", lambda: call("keyctl", 0, -3, 0, 0, 0))
+attack("add_key", lambda: call("add_key", b"user", b"probe", b"x", 1, -3))
+attack("request_key", lambda: call("request_key", b"user", b"probe", 0, 0))
+for name, value in (("32-bit", 0x0008), ("read implies exec", 0x0400000), ("fixed addresses", 0x0040000)):
+    attack(f"personality {name}", lambda: call("personality", value))
+attack("name_to_handle_at", lambda: call("name_to_handle_at", -100, b"/tmp", struct.pack("Ii", 128, 0) + bytes(128),
+                                         ctypes.byref(ctypes.c_int()), 0))
+attack("open_by_handle_at", lambda: call("open_by_handle_at", -100, struct.pack("Ii", 8, 1) + bytes(8), 0))
+def real_time(policy):
+    os.sched_setscheduler(0, policy, os.sched_param(1))
+    return "set"
+attack("real-time FIFO", lambda: real_time(os.SCHED_FIFO))
+attack("real-time round robin", lambda: real_time(os.SCHED_RR))
+attack("deadline scheduling", lambda: call("sched_setattr", 0, struct.pack("IIQiIQQQ", 48, 6, 0, 0, 0, 10**6, 10**7, 10**7), 0))
+attack("nice below zero", lambda: os.nice(-5))
+attack("seccomp listener", lambda: call("seccomp", 1, 8, struct.pack("HxxxxxxP", 1, ctypes.addressof(ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000), 8)))))
+attack("move_pages of PID 1", lambda: call("move_pages", 1, 0, 0, 0, 0, 0))
+attack("process_madvise of PID 1", lambda: call("process_madvise", call("pidfd_open", 1, 0), 0, 0, 21, 0))
+attack("vhangup", lambda: "root may" if ROOT else call("vhangup"))
+attack("adjtimex", lambda: call("adjtimex", struct.pack("I", 0x4000) + bytes(300)))

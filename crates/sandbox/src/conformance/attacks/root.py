@@ -1,0 +1,73 @@
+ALLOWED = ("/workspace", "/output", "/tmp", "/dev/shm")
+def inside(path, roots=ALLOWED):
+    return any(path == root or path.startswith(root + "/") for root in roots)
+
+def create(directory):
+    path = os.path.join(directory, ".probe-of-the-walls")
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    os.close(fd)
+    os.unlink(path)
+    return path
+GONE = (errno.ENOENT, errno.ENOTDIR)
+for directory in ("/", "/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/bin", "/lib", "/sbin", "/dev", "/proc",
+                  "/sys", "/skills", "/layers", "/home", "/root", "/opt", "/var", "/var/tmp", "/run", "/mnt", "/srv",
+                  "/media", "/boot", "/proc/self", "/sys/fs/cgroup", "/dev/mqueue", "/dev/pts", "/run/lock"):
+    attack(f"file in {directory}", lambda: create(directory), GONE)
+
+def everywhere():
+    """Every directory, three levels deep and across all mounts, that is writable where it must not be."""
+    found = []
+    for top, directories, _ in os.walk("/"):
+        depth = top.count("/") if top != "/" else 0
+        if depth >= 3:
+            directories.clear()
+        directories[:] = [name for name in directories
+                          if not inside(os.path.join(top, name)) and os.path.join(top, name) not in ("/proc", "/sys")]
+        try:
+            create(top)
+            found.append(top)
+        except OSError:
+            pass
+    if found:
+        return found
+    raise Blocked("nowhere")
+attack("file anywhere", everywhere)
+
+mounts = [line.split() for line in open("/proc/self/mountinfo")]
+for fields in mounts:
+    point, options = fields[4], fields[5].split(",")
+    if not inside(point) and not point.startswith("/dev/"):
+        check(f"mount {point} is read-only", "ro" in options, " ".join(fields))
+    check(f"mount {point} is nosuid", "nosuid" in options, " ".join(fields))
+    device = stat.S_ISCHR(os.stat(point).st_mode) if os.path.exists(point) else False
+    check(f"mount {point} is nodev", "nodev" in options or device, " ".join(fields))
+
+DEVICES = {"null", "zero", "full", "random", "urandom"}
+nodes = []
+for top, directories, files in os.walk("/dev"):
+    for name in files:
+        path = os.path.join(top, name)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            nodes.append(path)
+extra = [path for path in nodes if os.path.basename(path) not in DEVICES or os.path.dirname(path) != "/dev"]
+check("no devices but the harmless", not extra, nodes)
+
+attack("change of /etc", lambda: open("/etc/passwd", "a").write("") or "opened", (errno.ENOENT,))
+attack("mode of /", lambda: os.chmod("/", stat.S_IMODE(os.stat("/").st_mode)) or "changed")
+attack("owner of /tmp", lambda: os.chown("/tmp", os.stat("/tmp").st_uid, os.stat("/tmp").st_gid + 1) if not ROOT else "root may")
+def hard_link():
+    os.link("/usr/bin/env", "/workspace/env")
+    os.unlink("/workspace/env")
+    return "linked"
+attack("hard link to a system file", hard_link, (errno.EXDEV,))
+attack("rename over a mount point", lambda: os.rename("/output", "/output2"), (errno.EBUSY, errno.EXDEV))
+attack("removal of a mount point", lambda: os.rmdir("/output"), (errno.EBUSY,))
+import fcntl
+def immutable():
+    fd = os.open("/tmp/immutable", os.O_CREAT | os.O_RDWR)
+    fcntl.ioctl(fd, 0x40086602, struct.pack("l", 0x10))
+    fcntl.ioctl(fd, 0x40086602, struct.pack("l", 0))
+    os.unlink("/tmp/immutable")
+    return "set"
+attack("immutable flag", immutable, (errno.ENOTTY, errno.EOPNOTSUPP))

@@ -1,0 +1,67 @@
+//! What a test needs from the machine, and what happens where that is missing.
+//!
+//! A test that cannot run says `skipped: no <what>` and passes, so that a laptop without a tool can run the rest. Where
+//! `REQUIRE` names the capability (CI does), it fails instead: otherwise a green run would prove nothing.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use super::skillbox;
+
+/// Whether the test can go on. The capabilities are `native`, `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
+#[must_use]
+pub(crate) fn require(capability: &str) -> bool {
+    let missing = match capability {
+        "native" => native(),
+        "node" => programs(&["node", "npm"]),
+        "uv" => programs(&["uv"]),
+        "qemu" => programs(&["qemu-system-x86_64"]),
+        "bwrap" => programs(&["bwrap"]),
+        "pty" => programs(&["script"]),
+        "zbar" => programs(&["zbarimg"]),
+        other => panic!("no test may require `{other}`: nothing here knows how to look for it"),
+    };
+    let Some(why) = missing else { return true };
+    let required = env::var("REQUIRE").unwrap_or_default();
+    let demanded = required.split(',').any(|name| name.trim() == capability);
+    assert!(!demanded, "REQUIRE names {capability}, but there is none: {why}");
+    eprintln!("skipped: no {capability}: {why}");
+    false
+}
+
+/// Whether sandboxes can be made here is known once one was.
+fn native() -> Option<String> {
+    static STATE: OnceLock<Option<String>> = OnceLock::new();
+    STATE
+        .get_or_init(|| {
+            let tried = skillbox::command().args(["code", "-l", "bash", "-c", "true"]).output().unwrap();
+            (!tried.status.success()).then(|| String::from_utf8_lossy(&tried.stderr).trim().to_owned())
+        })
+        .clone()
+}
+
+fn programs(names: &[&str]) -> Option<String> {
+    names.iter().find(|name| find(name).is_none()).map(|name| format!("`{name}` is not on PATH"))
+}
+
+/// Where a program is.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|directory| directory.join(name)).find(|file| fs::metadata(file).is_ok_and(|m| m.is_file()))
+}
+
+/// Runs a program that only prepares something for a test; it must succeed.
+pub(crate) fn prepare(command: &mut Command) {
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        done.status.success(),
+        "{command:?}: {}\n{}{}",
+        done.status,
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
+}

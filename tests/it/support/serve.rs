@@ -1,0 +1,197 @@
+//! A running `skillbox serve` with its own store and skills, and a client that knows its token.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    client::{Address, Request, Streaming},
+    skillbox::{self, repository},
+    wait::{until, within},
+};
+
+/// The token that the servers of the tests take.
+pub(crate) const TOKEN: &str = "a-token-of-the-tests-0123456789abcdef";
+
+/// How long a server may take to be ready. Its first start on a machine may have to prepare things.
+const START: Duration = Duration::from_secs(60);
+
+/// How a server is to be started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// More arguments.
+    pub(crate) args: Vec<String>,
+    /// The directory with store and log of an earlier server, to go on with.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// A running server. Dropping it ends it.
+pub(crate) struct Serve {
+    child: Child,
+    address: Address,
+    directory: PathBuf,
+    _own: Option<TempDir>,
+}
+
+impl Serve {
+    /// A server with the example skills.
+    pub(crate) fn start() -> Self {
+        Self::with(&Options::default())
+    }
+
+    pub(crate) fn with(options: &Options) -> Self {
+        let own = options.directory.is_none().then(|| TempDir::new().unwrap());
+        let directory = options.directory.clone().unwrap_or_else(|| own.as_ref().unwrap().path().to_owned());
+        fs::write(directory.join("token"), format!("{TOKEN}\n")).unwrap();
+        let log = directory.join("log");
+        let mut command: Command = skillbox::command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--store"]);
+        command.arg(format!("file:{}", directory.join("store").display()));
+        command.arg("--skills").arg(repository().join("skills-examples"));
+        command.arg("--token-file").arg(directory.join("token"));
+        command.args(&options.args);
+        let file = File::create(&log).unwrap();
+        let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let address = until("the server says where it listens", START, || {
+            let text = fs::read_to_string(&log).unwrap();
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the server ended with {status}:\n{text}");
+            }
+            let (_, after) = text.split_once("http://")?;
+            let end = after.find(|character: char| !character.is_ascii_digit() && character != '.' && character != ':');
+            // Without the end of the word the port may not be whole yet.
+            Some(Address::Tcp(after[..end?].to_owned()))
+        });
+        let this = Self { child, address, directory, _own: own };
+        until("the server is ready", START, || {
+            (this.request("GET", "/readyz").send().status == 200).then_some(())
+        });
+        this
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it keeps its store, its token and its log.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match &self.address {
+            Address::Tcp(address) => format!("http://{address}"),
+            Address::Unix(path) => panic!("{} has no URL", path.display()),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A request with the token.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(&self.address, method, path).header("Authorization", &format!("Bearer {TOKEN}"))
+    }
+
+    fn tool_calls(&self, trigger: &str, skills: &[&str], calls: &[Value]) -> Request {
+        let mut body = json!({"toolCalls": calls});
+        if !skills.is_empty() {
+            body["skills"] = json!(skills);
+        }
+        self.request("POST", &format!("/v1/triggers/{trigger}/tool-calls")).json(&body)
+    }
+
+    /// Carries calls out; the answer must be a success.
+    #[track_caller]
+    pub(crate) fn call(&self, trigger: &str, skills: &[&str], calls: &[Value]) -> Value {
+        self.tool_calls(trigger, skills, calls).send().expect(200)
+    }
+
+    /// Carries one call out and returns its `result`.
+    #[track_caller]
+    pub(crate) fn result(&self, trigger: &str, call: &Value) -> Value {
+        let answer = self.call(trigger, &[], std::slice::from_ref(call));
+        let result = answer["toolResults"][0]["result"].clone();
+        assert!(!result.is_null(), "{answer}");
+        result
+    }
+
+    /// Carries calls out with their events as they happen.
+    pub(crate) fn stream(&self, trigger: &str, skills: &[&str], calls: &[Value]) -> Streaming {
+        self.tool_calls(trigger, skills, calls).header("Accept", "text/event-stream").stream()
+    }
+
+    pub(crate) fn status(&self, trigger: &str) -> Value {
+        self.request("GET", &format!("/v1/triggers/{trigger}")).send().expect(200)
+    }
+
+    pub(crate) fn end(&self, trigger: &str) {
+        self.request("DELETE", &format!("/v1/triggers/{trigger}")).send().expect(204);
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+        until("the server ends", limit, || self.child.try_wait().unwrap())
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.wait(Duration::from_secs(5)).signal(), Some(9));
+    }
+
+    /// Keeps the directory for a server that comes after.
+    pub(crate) fn keep_directory(&mut self) -> TempDir {
+        self._own.take().expect("this server made its directory itself")
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
+        self.signal(Signal::TERM);
+        if within(Duration::from_secs(30), || self.child.try_wait().unwrap()).is_some() {
+            return;
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A call of a tool, with an id that no other call has.
+pub(crate) fn call(tool: &str, args: &Value) -> Value {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    json!({"toolCallId": format!("call-{number}"), "toolName": format!("octavus_{tool}"), "args": args})
+}
+
+pub(crate) fn python(code: &str) -> Value {
+    call("code_run", &json!({"language": "python", "code": code}))
+}
+
+pub(crate) fn bash(code: &str) -> Value {
+    call("code_run", &json!({"language": "bash", "code": code}))
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests use beside Rust: Debian packages, uv, an ordinary user with subordinate ids.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(libc6-dev python3 python3-pip python3-venv uidmap zbar-tools util-linux git zip busybox-static cpio
+  qemu-system-x86 iproute2 curl)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi
+
+if [[ ! -x target/tools/bin/uv ]]; then
+  mkdir -p target
+  /usr/bin/python3 -m venv target/tools
+  target/tools/bin/pip install --quiet --disable-pip-version-check uv
+fi
+
+# The ordinary user that rootless tests run as; useradd gives it subordinate ids.
+user=skillbox-test
+if ! id "$user" >/dev/null 2>&1; then
+  useradd --create-home "$user"
+fi
+grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+
+if [[ -x tests/vm/prepare.sh ]]; then
+  tests/vm/prepare.sh
+fi
