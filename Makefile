@@ -14,7 +14,8 @@ test:
 
 # Ratios against the host, paired in one run: a table on the terminal, JSON in target/bench.json.
 bench:
-	$(CARGO) run --release -p bench -- --json target/bench.json
+	$(CARGO) build --release -p cli -p bench
+	$${CARGO_TARGET_DIR:-target}/release/bench --skillbox $${CARGO_TARGET_DIR:-target}/release/skillbox --json target/bench.json
 
 # Licences, advisories and sources of all dependencies (needs cargo-deny).
 deny:

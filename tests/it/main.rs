@@ -2,10 +2,17 @@
 //!
 //! One binary, so that it is linked once. Tests that need something of the machine say so with `require`.
 
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod octavus;
+#[cfg(test)]
 mod recovery;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tidy;

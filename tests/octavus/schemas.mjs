@@ -50,6 +50,8 @@ export function problems(kind, value) {
   const found = lost(value, parsed.data)
     .filter((path) => !KNOWN_TO_BE_DROPPED[kind]?.has(path.split('.')[0]))
     .map((path) => `${path}: dropped by the schema`);
+  // Accepted by some versions of the schemas, refused by others.
+  if (kind === 'event' && value.type === 'tool-output-available' && !('output' in value)) found.push('output: missing');
   // Accepted by the schemas, and still a tool call that never ends in a chat.
   if (value.error === '') found.push('error: empty, so the SDKs take it for none');
   return found;

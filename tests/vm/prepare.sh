@@ -21,7 +21,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${SKILLBOX_VM_CACHE:-$here/../../target/vm}
 
 # What the tests may use inside, beside everything that Debian calls essential.
-guest_packages=(busybox-static iproute2 kmod libgcc-s1 procps python3 uidmap)
+guest_packages=(busybox-static iproute2 kmod libgcc-s1 mount procps python3 uidmap)
 # Modules that guest/init loads; the others are on the disk.
 boot_modules=(virtio_pci virtio_blk virtio_console erofs)
 
@@ -95,7 +95,7 @@ unpack_kernel() {
     mkdir -p "$work/kernel/lib"
     mv "$work"/x/lib/modules "$work/kernel/lib/modules"
     rm -f "$work"/kernel/lib/modules/*/{build,source}
-    /bin/busybox depmod -b "$work/kernel" "$(ls "$work/kernel/lib/modules")"
+    /sbin/depmod -b "$work/kernel" "$(ls "$work/kernel/lib/modules")"
     mv "$work/kernel" "$cache/kernel"
     rm -rf "$work"
 }
@@ -124,8 +124,8 @@ build_initramfs() {
         mkdir -p "$(dirname "$work/root/$modules/$file")"
         cp "$cache/kernel/$modules/$file" "$work/root/$modules/$file"
     done < <(module_files "${boot_modules[@]}")
-    cp "$cache/kernel/$modules"/modules.builtin* "$work/root/$modules/" 2>/dev/null || true
-    /bin/busybox depmod -b "$work/root" "$(basename "$modules")"
+    cp "$cache/kernel/$modules"/modules.{order,builtin}* "$work/root/$modules/" 2>/dev/null || true
+    /sbin/depmod -b "$work/root" "$(basename "$modules")"
     (cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initramfs"
     mv "$work/initramfs" "$cache/initramfs"
     echo "$key" >"$cache/initramfs.key"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 #! Runs a program in a small machine with a stock Debian kernel and pure cgroup v2, as root or as an ordinary user.
 #!
-#! Usage: run.sh [--user root|delegated|plain] [--env NAME=VALUE]… [--limit SECONDS] [--memory MIB] PROGRAM [ARGUMENT]…
+#! Usage: run.sh [--user root|delegated|plain] [--env NAME=VALUE]… [--with FILE]… [--limit SECONDS] [--memory MIB] PROGRAM [ARGUMENT]…
 #!
 #!   --user    root (the default); delegated: an ordinary user in a cgroup of its own, as from
 #!             `systemd-run --user --scope -p Delegate=yes`; plain: the same user in a login session, whose cgroup is root's.
 #!             The user, `tester`, has subordinate ids and newuidmap.
 #!   --env     a variable for the program, which gets nothing of this environment
+#!   --with    another file, which is /payload/files/NAME there
 #!   --limit   most seconds for everything (default 600); exit code 124 after that
 #!   --memory  of the machine, in MiB (default 2048)
 #!
@@ -19,7 +20,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${SKILLBOX_VM_CACHE:-$here/../../target/vm}
-user=root limit=600 memory=2048 environment=
+user=root limit=600 memory=2048 environment= files=()
 
 usage() {
     echo "error: $1" >&2
@@ -32,9 +33,10 @@ quote() { printf "'%s' " "${1//\'/\'\\\'\'}"; }
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --user | --env | --limit | --memory) [ $# -gt 1 ] || usage "$1 needs a value" ;;&
+    --user | --env | --with | --limit | --memory) [ $# -gt 1 ] || usage "$1 needs a value" ;;&
     --user) user=$2; shift 2 ;;
     --env) environment+=$(quote "$2"); shift 2 ;;
+    --with) files+=("$2"); shift 2 ;;
     --limit) limit=$2; shift 2 ;;
     --memory) memory=$2; shift 2 ;;
     --) shift; break ;;
@@ -63,7 +65,9 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-mkdir "$work/payload"
+mkdir -p "$work/payload/files"
+for file in ${files[@]+"${files[@]}"}; do cp -L "$file" "$work/payload/files/"; done
+chmod -R a+rX "$work/payload"
 cp --reflink=auto "$program" "$work/payload/program"
 cp "$here/guest/session" "$work/payload/session"
 chmod 755 "$work/payload" "$work/payload"/*

@@ -3,10 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use server::Listen;
 
 use crate::{
     exit,
-    options::{InputSpec, Listen, StoreSpec, parse_env, parse_input, parse_wall},
+    options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
     units::{parse_duration, parse_size},
 };
 
@@ -38,7 +39,14 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "SKILLBOX_JSON", hide_env_values = true)]
     pub(crate) json: bool,
     /// Say nothing but results and errors.
-    #[arg(short, long, global = true, env = "SKILLBOX_QUIET", hide_env_values = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "SKILLBOX_QUIET",
+        hide_env_values = true,
+        conflicts_with = "verbose"
+    )]
     pub(crate) quiet: bool,
     /// Say more; twice for the runner's log.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "SKILLBOX_VERBOSE", hide_env_values = true)]
@@ -112,7 +120,14 @@ pub(crate) enum Command {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Program {
     /// Where output files go; made when there are some. Files of the same name are overwritten.
-    #[arg(short, long, value_name = "DIR", default_value = "output", env = "SKILLBOX_OUTPUT", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "output",
+        env = "SKILLBOX_OUTPUT",
+        hide_env_values = true
+    )]
     pub(crate) output: PathBuf,
     /// Leave output files in the sandbox.
     #[arg(long, env = "SKILLBOX_NO_OUTPUT", hide_env_values = true)]
@@ -156,7 +171,13 @@ pub(crate) struct Code {
     #[arg(short, long, value_enum)]
     pub(crate) language: Option<CodeLanguage>,
     /// The code itself.
-    #[arg(short, long = "code", value_name = "CODE", conflicts_with = "file", required_unless_present = "file")]
+    #[arg(
+        short,
+        long = "code",
+        value_name = "CODE",
+        conflicts_with = "file",
+        required_unless_present = "file"
+    )]
     pub(crate) code: Option<String>,
     /// A file with the code; `-` is standard input.
     pub(crate) file: Option<PathBuf>,
@@ -187,7 +208,14 @@ impl CodeLanguage {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
     /// Where to listen: an address with port, or unix:PATH. Can be given several times.
-    #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:7878", env = "SKILLBOX_LISTEN", hide_env_values = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ADDR|unix:PATH",
+        default_value = "127.0.0.1:7878",
+        env = "SKILLBOX_LISTEN",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub(crate) listen: Vec<Listen>,
     /// A directory of skills, or a skill. Earlier ones win.
     #[arg(long, value_name = "DIR", env = "SKILLBOX_SKILLS", hide_env_values = true, value_delimiter = ',')]
@@ -195,7 +223,8 @@ pub(crate) struct Serve {
     /// Where output files are kept.
     #[arg(long, value_name = "file:DIR", env = "SKILLBOX_STORE", hide_env_values = true)]
     pub(crate) store: StoreSpec,
-    /// The file with the token that callers must send. Needed for everything but unix sockets and loopback.
+    /// The file with the token that callers must send. Without it, a loopback address gets a token
+    /// of its own; unix sockets need none, other addresses refuse.
     #[arg(long, value_name = "FILE", env = "SKILLBOX_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// Where uploaded skills are kept. Without it, skills cannot be uploaded.
@@ -211,10 +240,22 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, env = "SKILLBOX_DRAIN", hide_env_values = true)]
     pub(crate) drain: Duration,
     /// A name by which callers reach us, beside the addresses. Protects against DNS rebinding.
-    #[arg(long, value_name = "NAME", env = "SKILLBOX_ALLOW_HOST", hide_env_values = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SKILLBOX_ALLOW_HOST",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub(crate) allow_host: Vec<String>,
     /// A web origin whose pages may call us.
-    #[arg(long, value_name = "ORIGIN", env = "SKILLBOX_ALLOW_ORIGIN", hide_env_values = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "SKILLBOX_ALLOW_ORIGIN",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub(crate) allow_origin: Vec<String>,
     /// What stands before `/v1/files/…` in links to output files. Without it, the first address.
     #[arg(long, value_name = "URL", env = "SKILLBOX_PUBLIC_URL", hide_env_values = true)]
@@ -238,7 +279,14 @@ pub(crate) struct Call {
     #[arg(short, long = "input", value_name = "FILE[:DEST]", value_parser = parse_input)]
     pub(crate) inputs: Vec<InputSpec>,
     /// Where output files go; made when there are some. Files of the same name are overwritten.
-    #[arg(short, long, value_name = "DIR", default_value = "output", env = "SKILLBOX_OUTPUT", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "output",
+        env = "SKILLBOX_OUTPUT",
+        hide_env_values = true
+    )]
     pub(crate) output: PathBuf,
 }
 
@@ -311,7 +359,9 @@ mod tests {
 
     #[test]
     fn arguments_of_scripts_come_after_two_hyphens() {
-        let parsed = Args::try_parse_from(["skillbox", "run", "s", "a.py", "-o", "out", "--", "--json", "-o", "x"]).unwrap();
+        let parsed =
+            Args::try_parse_from(["skillbox", "run", "s", "a.py", "-o", "out", "--", "--json", "-o", "x"])
+                .unwrap();
         let Some(Command::Run(run)) = parsed.command else { panic!("not run") };
         assert_eq!(run.args, ["--json", "-o", "x"]);
         assert_eq!(run.program.output, PathBuf::from("out"));

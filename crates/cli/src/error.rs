@@ -141,7 +141,11 @@ impl CommandError {
         };
         let mut error = Self::new(kind, code.as_str(), message);
         error.causes.extend(fault.map(str::to_owned));
-        if kind == Kind::Sandbox { error.hint("run `skillbox doctor` to see what this machine can give") } else { error }
+        if kind == Kind::Sandbox {
+            error.hint("run `skillbox doctor` to see what this machine can give")
+        } else {
+            error
+        }
     }
 }
 
@@ -266,7 +270,9 @@ impl From<CallError> for CommandError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Skills(declare) => Self::from(declare),
-            CallError::Busy { .. } | CallError::ShuttingDown { .. } => Self::of(Kind::Sandbox, "BUSY", &error),
+            CallError::Busy { .. } | CallError::ShuttingDown { .. } => {
+                Self::of(Kind::Sandbox, "BUSY", &error)
+            }
             _ => Self::of(Kind::Internal, "INTERNAL", &error),
         }
     }
@@ -308,8 +314,12 @@ mod tests {
     fn causes_are_kept_in_order_and_not_repeated() {
         let source = io::Error::other("disk on fire");
         let error = CommandError::from(LoadError::Io { path: PathBuf::from("a/b"), source });
-        assert_eq!((error.message.as_str(), error.causes.as_slice()), ("cannot read `a/b`", ["disk on fire".to_owned()].as_slice()));
-        let transparent = CatalogError::Load(LoadError::Io { path: "a".into(), source: io::Error::other("x") });
+        assert_eq!(
+            (error.message.as_str(), error.causes.as_slice()),
+            ("cannot read `a/b`", ["disk on fire".to_owned()].as_slice())
+        );
+        let transparent =
+            CatalogError::Load(LoadError::Io { path: "a".into(), source: io::Error::other("x") });
         assert_eq!(CommandError::from(transparent).causes, ["x"]);
     }
 
@@ -335,7 +345,8 @@ mod tests {
 
     #[test]
     fn tool_errors_become_the_codes_of_a_shell() {
-        let check = |code, exit| assert_eq!(CommandError::of_tool(code, "m", None).kind.exit(), exit, "{code}");
+        let check =
+            |code, exit| assert_eq!(CommandError::of_tool(code, "m", None).kind.exit(), exit, "{code}");
         check(ErrorCode::ScriptNotFound, Exit::NO_SCRIPT);
         check(ErrorCode::ScriptNotRunnable, Exit::NOT_RUNNABLE);
         check(ErrorCode::SandboxStartFailed, Exit::SANDBOX);

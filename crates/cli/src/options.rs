@@ -2,7 +2,7 @@
 //!
 //! Parsing has no side effects but one: whether a file of that name exists decides what `a:b` means.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use driver_native::Wall;
 use runner::InputFile;
@@ -40,8 +40,9 @@ fn parse_input_with(text: &str, exists: impl Fn(&str) -> bool) -> Result<InputSp
 impl InputSpec {
     /// The file with its bytes.
     pub(crate) fn read(&self) -> Result<InputFile, CommandError> {
-        let content = std::fs::read(&self.file)
-            .map_err(|error| CommandError::io(format!("input `{}` cannot be read", self.file.display()), &error))?;
+        let content = std::fs::read(&self.file).map_err(|error| {
+            CommandError::io(format!("input `{}` cannot be read", self.file.display()), &error)
+        })?;
         Ok(InputFile { path: self.destination.clone(), content: content.into() })
     }
 }
@@ -62,46 +63,6 @@ pub(crate) fn parse_wall(text: &str) -> Result<Wall, String> {
     })
 }
 
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Listen {
-    /// On TCP.
-    Tcp(SocketAddr),
-    /// On a unix socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err("expected unix:PATH".to_owned()) } else { Ok(Self::Unix(path.into())) };
-        }
-        let with_address = if text.starts_with("localhost:") {
-            text.replacen("localhost", "127.0.0.1", 1)
-        } else if text.starts_with(':') {
-            // Not all interfaces: who wants to be reached from outside has to say so.
-            format!("127.0.0.1{text}")
-        } else {
-            text.to_owned()
-        };
-        with_address
-            .parse()
-            .map(Self::Tcp)
-            .map_err(|_| "expected an IP address with a port, such as 127.0.0.1:7878, or unix:PATH".to_owned())
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(formatter, "http://{address}"),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// Where artifacts are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreSpec {
@@ -115,9 +76,9 @@ impl FromStr for StoreSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("file:") {
             // `file:///srv/files` is a URL of the same thing.
-            Some(path) if !path.is_empty() => {
-                Ok(Self::File(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path).into()))
-            }
+            Some(path) if !path.is_empty() => Ok(Self::File(
+                path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path).into(),
+            )),
             _ => Err("expected file:DIR".to_owned()),
         }
     }
@@ -166,19 +127,6 @@ mod tests {
         assert_eq!(parse_env("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
         assert_eq!(parse_env("A="), Ok(("A".to_owned(), String::new())));
         assert!(parse_env("A").is_err() && parse_env("=b").is_err());
-    }
-
-    #[test]
-    fn addresses_are_never_wider_than_written() {
-        let tcp = |text: &str| Listen::Tcp(text.parse().unwrap());
-        assert_eq!("127.0.0.1:1".parse(), Ok(tcp("127.0.0.1:1")));
-        assert_eq!(":7878".parse(), Ok(tcp("127.0.0.1:7878")));
-        assert_eq!("localhost:1".parse(), Ok(tcp("127.0.0.1:1")));
-        assert_eq!("[::1]:1".parse(), Ok(tcp("[::1]:1")));
-        assert_eq!("unix:/run/a.sock".parse(), Ok(Listen::Unix("/run/a.sock".into())));
-        for bad in ["", "7878", "unix:", "example.com:1", "127.0.0.1", "127.0.0.1:99999"] {
-            assert!(bad.parse::<Listen>().is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -292,7 +292,10 @@ mod tests {
     #[test]
     fn streams_stay_apart_and_in_order() {
         let (out, err) = (Shared::default(), Shared::default());
-        let live = Live::start_with((Box::new(out.clone()), None), (Box::new(err.clone()), Some(Escaper::default())));
+        let live = Live::start_with(
+            (Box::new(out.clone()), None),
+            (Box::new(err.clone()), Some(Escaper::default())),
+        );
         let mut sink = live.sink();
         sink(StreamKind::Stdout, "a\x1b[2J");
         sink(StreamKind::Stderr, "x\x1b[2J\r");

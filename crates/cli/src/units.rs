@@ -134,7 +134,14 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_short() {
-        let sizes = [(0, "0 B"), (1023, "1023 B"), (1234, "1.2 KB"), (20 << 10, "20 KB"), (18 << 20, "18 MB"), (1 << 30, "1.0 GB")];
+        let sizes = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1234, "1.2 KB"),
+            (20 << 10, "20 KB"),
+            (18 << 20, "18 MB"),
+            (1 << 30, "1.0 GB"),
+        ];
         for (bytes, shown) in sizes {
             assert_eq!(show_size(bytes), shown);
         }

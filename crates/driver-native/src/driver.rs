@@ -1,6 +1,6 @@
 //! The runner's side: a [`NativeDriver`] and its talk with the launcher.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use sandbox::{Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, Reaped, SandboxSpec};
+use sandbox::{Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped, SandboxSpec};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -79,7 +79,7 @@ struct Shared {
 struct Waiting {
     closed: bool,
     created: HashMap<u64, oneshot::Sender<Result<(), String>>>,
-    memory: HashMap<u64, oneshot::Sender<MemoryUse>>,
+    memory: HashMap<u64, VecDeque<oneshot::Sender<MemoryUse>>>,
     gone: HashMap<u64, oneshot::Sender<()>>,
 }
 
@@ -274,9 +274,12 @@ async fn read_answers(shared: Arc<Shared>) {
             }
             FromLauncher::Memory { number, oom_kills, peak_bytes } => {
                 let counts = MemoryUse { oom_kills, peak_bytes };
-                waiting.memory.remove(&number).map(|sender| sender.send(counts));
+                if let Some(senders) = waiting.memory.get_mut(&number) {
+                    senders.pop_front().map(|sender| sender.send(counts));
+                }
             }
             FromLauncher::Gone { number } => {
+                waiting.memory.remove(&number);
                 waiting.gone.remove(&number).map(|sender| sender.send(()));
             }
             FromLauncher::MapIds | FromLauncher::Ready | FromLauncher::Failed { .. } => {}
@@ -383,19 +386,27 @@ impl fmt::Debug for NativeHandle {
     }
 }
 
-#[async_trait]
-impl Handle for NativeHandle {
-    async fn memory(&self) -> Result<MemoryUse, DriverError> {
+impl NativeHandle {
+    fn ask_memory(&self) -> Result<oneshot::Receiver<MemoryUse>, DriverError> {
         let (sender, counts) = oneshot::channel();
         {
             let mut waiting = self.shared.lock();
             if waiting.closed {
                 return Err(launcher_gone());
             }
-            waiting.memory.insert(self.number, sender);
+            // Answers come in the order of the questions.
+            waiting.memory.entry(self.number).or_default().push_back(sender);
         }
         self.shared.send(&ToLauncher::Memory { number: self.number }, None)?;
-        counts.await.map_err(|_| launcher_gone())
+        Ok(counts)
+    }
+}
+
+#[async_trait]
+impl Handle for NativeHandle {
+    fn memory(&self) -> PendingMemory {
+        let asked = self.ask_memory();
+        Box::pin(async move { asked?.await.map_err(|_| launcher_gone()) })
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), DriverError> {

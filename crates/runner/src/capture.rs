@@ -14,7 +14,9 @@ mod upload;
 
 use std::collections::HashMap;
 
-use artifact::{ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits, Sha256Digest, select};
+use artifact::{
+    ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits, Sha256Digest, select,
+};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use sandbox::{Entry, EntryKind, FetchFile, FetchItem, FileError, Sandbox, SandboxError, layout};
 use tokio::time::Instant;
@@ -100,7 +102,8 @@ pub(crate) async fn capture(
     let selection = select(changed, &to.limits);
     let note = [selection.note(), listing.truncated.then(|| more_than(to.entries))];
     let note: Vec<String> = note.into_iter().flatten().collect();
-    let mut round = Round { to, seen, on_file, slots: Vec::new(), takes: Vec::new(), faults: Faults::default() };
+    let mut round =
+        Round { to, seen, on_file, slots: Vec::new(), takes: Vec::new(), faults: Faults::default() };
     for choice in selection.choices {
         round.choose(choice);
     }
@@ -157,7 +160,10 @@ impl<'a> Round<'a> {
             }
             Choice::LeaveOut(left) => {
                 let media_type = MediaType::detect(&[], &left.name).to_string();
-                self.put(slot, output_file(&left.name, left.size, media_type, failed(left.reason.to_string())));
+                self.put(
+                    slot,
+                    output_file(&left.name, left.size, media_type, failed(left.reason.to_string())),
+                );
             }
         }
     }

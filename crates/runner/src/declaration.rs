@@ -3,7 +3,7 @@
 //! Checked as a whole before anything is kept, so that a sandbox is never made from half of a declaration. Nothing is
 //! created here. The errors are sentences for the person who wrote the request.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use sandbox::{Limits, SandboxPath};
@@ -19,7 +19,7 @@ const INPUTS: usize = 1_000;
 const METADATA_BYTES: usize = 16 * 1024;
 
 /// What a trigger is to have. Two equal declarations are the same declaration.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Declaration {
     /// Slugs of the enabled skills, in the order in which Python finds their packages.
     pub skills: Vec<String>,
@@ -77,10 +77,30 @@ pub struct InputFile {
     pub content: Bytes,
 }
 
+/// Values of variables may be secrets: only the names are shown.
+impl fmt::Debug for Declaration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        formatter
+            .debug_struct("Declaration")
+            .field("skills", &self.skills)
+            .field("lifetime", &self.lifetime)
+            .field("limits", &self.limits)
+            .field("network", &self.network)
+            .field("env", &names)
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The bytes are the platform's data: only their number is shown.
-impl std::fmt::Debug for InputFile {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("InputFile").field("path", &self.path).field("bytes", &self.content.len()).finish()
+impl fmt::Debug for InputFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("InputFile")
+            .field("path", &self.path)
+            .field("bytes", &self.content.len())
+            .finish()
     }
 }
 
@@ -96,7 +116,9 @@ pub enum DeclareError {
         available: Vec<String>,
     },
     /// A network was asked for and the operator has configured none.
-    #[error("network access is not configured on this runner; declare no network, or ask the operator to allow hosts")]
+    #[error(
+        "network access is not configured on this runner; declare no network, or ask the operator to allow hosts"
+    )]
     NetworkNotConfigured,
     /// A variable that cannot be set.
     #[error("environment variable `{}` cannot be set: {reason}", name.escape_debug())]
@@ -125,10 +147,14 @@ pub enum DeclareError {
         most: u64,
     },
     /// The sandbox already exists and was made from another declaration.
-    #[error("the trigger already has a sandbox that was made from another declaration; end the trigger, or use a new id")]
+    #[error(
+        "the trigger already has a sandbox that was made from another declaration; end the trigger, or use a new id"
+    )]
     Conflict,
     /// A skill that comes after the sandbox needs dependencies that the sandbox does not have.
-    #[error("skill `{slug}` brings dependencies and the sandbox already exists; declare it before the first call")]
+    #[error(
+        "skill `{slug}` brings dependencies and the sandbox already exists; declare it before the first call"
+    )]
     SkillTooLate {
         /// The skill.
         slug: String,
@@ -203,7 +229,12 @@ impl LimitsWanted {
             Some(asked) => in_range(what, asked.into(), most.into()).map(|()| asked),
         };
         Ok(Limits {
-            memory_bytes: pick("memory (bytes)", self.memory_bytes, standard.memory_bytes, most.memory_bytes)?,
+            memory_bytes: pick(
+                "memory (bytes)",
+                self.memory_bytes,
+                standard.memory_bytes,
+                most.memory_bytes,
+            )?,
             cpu_millis: pick_u32("cpu (thousandths)", self.cpu_millis, standard.cpu_millis, most.cpu_millis)?,
             processes: pick_u32("processes", self.processes, standard.processes, most.processes)?,
             disk_bytes: pick("disk (bytes)", self.disk_bytes, standard.disk_bytes, most.disk_bytes)?,
@@ -215,8 +246,8 @@ impl LimitsWanted {
     }
 }
 
-/// A declaration that can be carried out.
-#[derive(Clone, Debug)]
+/// A declaration that can be carried out. Without `Debug`, since its variables may be secrets.
+#[derive(Clone)]
 pub(crate) struct Resolved {
     pub(crate) limits: Limits,
     pub(crate) lifetime: Duration,
@@ -244,7 +275,7 @@ mod tests {
     use super::*;
 
     fn check(declaration: Declaration, expected: &str) {
-        let error = declaration.check(&Config::standard()).unwrap_err().to_string();
+        let error = declaration.check(&Config::standard()).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
 
@@ -269,13 +300,23 @@ mod tests {
             check(Declaration { lifetime, ..Declaration::default() }, "between 1 and 3600000");
         }
         let limits = LimitsWanted { memory_bytes: Some(1 << 40), ..LimitsWanted::default() };
-        check(Declaration { limits, ..Declaration::default() }, "memory (bytes) of 1099511627776 is not allowed");
+        check(
+            Declaration { limits, ..Declaration::default() },
+            "memory (bytes) of 1099511627776 is not allowed",
+        );
         let env = vec![("OUTPUT_DIR".into(), "/".into())];
         check(Declaration { env, ..Declaration::default() }, "`OUTPUT_DIR` cannot be set");
         let env = vec![("A".into(), "x".repeat(70_000))];
         check(Declaration { env, ..Declaration::default() }, "env (bytes)");
         let metadata = Map::from_iter([("a".to_owned(), Value::from("x".repeat(17_000)))]);
         check(Declaration { metadata, ..Declaration::default() }, "metadata (bytes)");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let env = vec![("API_KEY".to_owned(), "s3cret".to_owned())];
+        let shown = format!("{:?}", Declaration { env, ..input("a", 3) });
+        assert!(shown.contains("API_KEY") && !shown.contains("s3cret"), "{shown}");
     }
 
     #[test]

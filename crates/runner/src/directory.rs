@@ -57,7 +57,11 @@ impl Directory {
     }
 
     /// The trigger with this id, or what `start` makes; it gets the new generation.
-    pub(crate) fn find_or_start(&self, id: &TriggerId, start: impl FnOnce(u64) -> Entry) -> Result<Entry, Full> {
+    pub(crate) fn find_or_start(
+        &self,
+        id: &TriggerId,
+        start: impl FnOnce(u64) -> Entry,
+    ) -> Result<Entry, Full> {
         let mut table = self.table();
         if let Some(slot) = table.triggers.get(id)
             && !slot.entry.inbox.is_closed()
@@ -81,7 +85,9 @@ impl Directory {
     /// when nobody can reach them.
     pub(crate) fn mark_ended(&self, id: &TriggerId, generation: u64) {
         let mut table = self.table();
-        let Some(slot) = table.triggers.get_mut(id).filter(|slot| slot.generation == generation && !slot.ended) else {
+        let Some(slot) =
+            table.triggers.get_mut(id).filter(|slot| slot.generation == generation && !slot.ended)
+        else {
             return;
         };
         slot.ended = true;

@@ -73,8 +73,10 @@ pub(crate) fn build(
             None => all.push((name.clone(), value.clone())),
         }
     }
-    let callers_path = caller.iter().rev().find(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value.as_str());
-    let path: Vec<&str> = python_path.iter().map(String::as_str).chain(callers_path).filter(|p| !p.is_empty()).collect();
+    let callers_path =
+        caller.iter().rev().find(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value.as_str());
+    let path: Vec<&str> =
+        python_path.iter().map(String::as_str).chain(callers_path).filter(|p| !p.is_empty()).collect();
     if !path.is_empty() {
         all.push(("PYTHONPATH".to_owned(), path.join(":")));
     }

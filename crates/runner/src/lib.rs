@@ -35,7 +35,7 @@ mod tests;
 
 pub use crate::{
     config::Config,
-    declaration::{DeclareError, Declaration, InputFile, LimitsWanted, NetworkWanted},
+    declaration::{Declaration, DeclareError, InputFile, LimitsWanted, NetworkWanted},
     id::{InvalidTriggerId, TriggerId},
     pending::{CallError, CallOptions, CallRequest, PendingCall, StreamChoice},
     progress::{ProgressEvent, ProgressKind, ProgressStream},

@@ -48,7 +48,7 @@ pub struct SandboxReport {
     /// How long it took to make it and to put skills and inputs in, where this call did; resolving dependencies is not
     /// counted.
     pub created_in: Option<Duration>,
-    /// It took the place of one whose files are gone.
+    /// It took the place of one whose files are gone, and no result before this one has said so.
     pub restarted: bool,
 }
 

@@ -13,8 +13,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    CallError, CallRequest, Config, DeclareError, Declaration, PendingCall, PrepareError, ProgressStream, Skills,
-    TriggerId, TriggerStatus,
+    CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
+    Skills, TriggerId, TriggerStatus,
     directory::{Directory, Entry},
     fault::chain,
     progress::ProgressLog,
@@ -226,7 +226,11 @@ impl Runner {
     ///
     /// # Errors
     /// The skill is not known, or its dependencies cannot be had.
-    pub async fn prepare_skill(&self, slug: &str, progress: &layer::Progress<'_>) -> Result<(), PrepareError> {
+    pub async fn prepare_skill(
+        &self,
+        slug: &str,
+        progress: &layer::Progress<'_>,
+    ) -> Result<(), PrepareError> {
         let entry =
             self.core.skills.get(slug).ok_or_else(|| PrepareError::Unknown { slug: slug.to_owned() })?;
         self.core.skills.prepare(&entry.skill, progress).await.map(drop)
@@ -268,7 +272,13 @@ impl Runner {
         let find = |slug: &String| {
             self.core.skills.get(slug).map(|entry| entry.skill).ok_or_else(|| DeclareError::UnknownSkill {
                 slug: slug.clone(),
-                available: self.core.skills.list().iter().map(|entry| entry.skill.name().to_string()).collect(),
+                available: self
+                    .core
+                    .skills
+                    .list()
+                    .iter()
+                    .map(|entry| entry.skill.name().to_string())
+                    .collect(),
             })
         };
         slugs.iter().map(find).collect()
@@ -299,7 +309,8 @@ impl Runner {
         let config = &self.core.config;
         let (inbox, messages) = mpsc::channel(INBOX);
         let progress = ProgressLog::new(config.progress_events, config.progress_bytes);
-        let trigger = Trigger::new(Arc::clone(&self.core), id.clone(), generation, messages, progress.clone());
+        let trigger =
+            Trigger::new(Arc::clone(&self.core), id.clone(), generation, messages, progress.clone());
         self.core.tasks.spawn(trigger.run());
         Entry { inbox, progress }
     }

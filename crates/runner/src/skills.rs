@@ -129,7 +129,8 @@ impl Skills {
             let tar = if prepared.is_some() { None } else { Some(Bytes::from(reading.tar()?)) };
             Ok::<_, ReadError>((digest, prepared, tar))
         });
-        let (digest, prepared, tar) = found.await.map_err(|source| PrepareError::Files { slug: slug(), source })?;
+        let (digest, prepared, tar) =
+            found.await.map_err(|source| PrepareError::Files { slug: slug(), source })?;
         if let Some(prepared) = prepared {
             return Ok(prepared);
         }
@@ -158,7 +159,8 @@ impl Skills {
             let changed = change(&mut catalog)?;
             let snapshot = snapshot(&catalog);
             // Contents that no skill has any more are forgotten; triggers that use them hold them.
-            let digests: Vec<Digest> = snapshot.values().filter_map(|entry| entry.skill.digest().ok()).collect();
+            let digests: Vec<Digest> =
+                snapshot.values().filter_map(|entry| entry.skill.digest().ok()).collect();
             lock(&shared.prepared).retain(|digest, _| digests.contains(digest));
             *shared.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
             Ok(changed)

@@ -9,7 +9,7 @@ mod tool_calls;
 
 use std::{sync::Arc, time::Duration};
 
-use artifact::memory::MemoryStore;
+use artifact::{ArtifactStore, memory::MemoryStore};
 use layer::{Platform, Policy, Resolver, Target};
 use sandbox::fake::{FakeDriver, FakeState, Program};
 use serde_json::{Value, json};
@@ -33,17 +33,23 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let store = MemoryStore::new();
+        Self::on_store(Arc::new(store.clone()), store, change)
+    }
+
+    /// With another store before the one in memory.
+    fn on_store(front: Arc<dyn ArtifactStore>, store: MemoryStore, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::standard();
         change(&mut config);
         let cache = tempfile::tempdir().unwrap();
-        let target = Target { version: "3.11".parse().unwrap(), interpreter: None, platform: Platform::host() };
+        let target =
+            Target { version: "3.11".parse().unwrap(), interpreter: None, platform: Platform::host() };
         let mut layers = layer::Config::new(cache.path().to_owned(), target);
         layers.policy = Policy::Offline;
         let driver = FakeDriver::new();
-        let store = MemoryStore::new();
         let parts = Parts {
             driver: Arc::new(driver.clone()),
-            store: Arc::new(store.clone()),
+            store: front,
             catalog: Catalog::from_skills([qr(), notes(), needy(), odd()]),
             layers: Arc::new(Resolver::new(layers)),
         };
@@ -93,7 +99,8 @@ fn id(text: &str) -> TriggerId {
 }
 
 fn call(id: &str, tool: &str, args: Value) -> ToolCall {
-    serde_json::from_value(json!({"toolCallId": id, "toolName": format!("octavus_{tool}"), "args": args})).unwrap()
+    serde_json::from_value(json!({"toolCallId": id, "toolName": format!("octavus_{tool}"), "args": args}))
+        .unwrap()
 }
 
 /// `code_run` of a program.
@@ -130,7 +137,8 @@ fn notes() -> Skill {
 }
 
 fn needy() -> Skill {
-    Skill::from_files([("SKILL.md", front("needy")), ("requirements.txt", "qrcode[pil]\n".to_owned())]).unwrap()
+    Skill::from_files([("SKILL.md", front("needy")), ("requirements.txt", "qrcode[pil]\n".to_owned())])
+        .unwrap()
 }
 
 /// A skill whose dependencies are refused whatever the index has.

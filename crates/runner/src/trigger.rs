@@ -53,7 +53,8 @@ use self::{
     records::{Found, Records},
 };
 use crate::{
-    CallAnswer, CallError, CallOptions, CallReport, DeclareError, TriggerFile, TriggerId, TriggerState, TriggerStatus,
+    CallAnswer, CallError, CallOptions, CallReport, DeclareError, TriggerFile, TriggerId, TriggerState,
+    TriggerStatus,
     progress::{ProgressKind, ProgressLog},
     runner::{Cancelled, Core},
 };
@@ -270,7 +271,9 @@ impl Trigger {
     fn take_call(&mut self, incoming: Incoming) {
         let Incoming { call, skills, options, received, accepted, reply } = incoming;
         let verdict = match self.records.find(&call) {
-            Found::Conflict => Err(CallError::ConflictingArguments { tool_call_id: call.tool_call_id.clone() }),
+            Found::Conflict => {
+                Err(CallError::ConflictingArguments { tool_call_id: call.tool_call_id.clone() })
+            }
             Found::Gone => Err(CallError::ResultGone),
             Found::Done(answer) => {
                 let _ = reply.send(Ok(answer));
@@ -299,10 +302,16 @@ impl Trigger {
             return Err(CallError::ShuttingDown { retry_after: config.retry_after });
         }
         if self.queue.len() >= config.queue {
-            return Err(CallError::Busy { what: "calls of this trigger wait", retry_after: config.retry_after });
+            return Err(CallError::Busy {
+                what: "calls of this trigger wait",
+                retry_after: config.retry_after,
+            });
         }
         if self.records.len() >= config.calls {
-            return Err(CallError::Busy { what: "calls were made in this trigger", retry_after: config.retry_after });
+            return Err(CallError::Busy {
+                what: "calls were made in this trigger",
+                retry_after: config.retry_after,
+            });
         }
         self.plan.enable(skills, self.is_committed()).map_err(CallError::Skills)
     }

@@ -1,5 +1,6 @@
 //! The hold on one living sandbox: [`Sandbox`].
 
+use std::fmt;
 use std::time::Duration;
 
 use init_protocol::{Exec, FailKind, FetchFile, FromInit, Kind, Owner, Setup, StreamKind, ToInit, VERSION};
@@ -8,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Answer, Connection};
 use crate::{
-    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle,
-    OutputListing, SandboxPath, SandboxSpec, Termination, Usage, layout,
+    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle, MemoryUse,
+    OutputListing, PendingMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
 };
 
 /// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up.
@@ -60,7 +61,23 @@ pub struct Sandbox {
     handle: Box<dyn Handle>,
     driver: &'static str,
     ends: Instant,
-    oom_kills: u64,
+    kills: Kills,
+}
+
+/// How many kills for memory were there before the next program.
+enum Kills {
+    Known(u64),
+    /// Asked after a program that ended well, which nobody waits for unless a later one does not.
+    Asked(PendingMemory),
+}
+
+impl fmt::Debug for Kills {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(count) => formatter.debug_tuple("Known").field(count).finish(),
+            Self::Asked(_) => formatter.write_str("Asked"),
+        }
+    }
 }
 
 impl Sandbox {
@@ -102,7 +119,7 @@ impl Sandbox {
             }
             return Err(error);
         }
-        Ok(Self { connection, handle: created.handle, driver: name, ends, oom_kills: 0 })
+        Ok(Self { connection, handle: created.handle, driver: name, ends, kills: Kills::Known(0) })
     }
 
     /// Time left of its lifetime.
@@ -284,8 +301,13 @@ impl Sandbox {
             init_protocol::Termination::TimedOut => Termination::TimedOut,
             init_protocol::Termination::Killed => Termination::Cancelled,
         };
-        let out_of_memory =
-            if termination == Termination::Exited(0) { None } else { self.new_oom_kills().await? };
+        let out_of_memory = if termination == Termination::Exited(0) {
+            // A child of it may have been killed all the same; that must not be counted against the next program.
+            self.kills = Kills::Asked(self.handle.memory());
+            None
+        } else {
+            self.new_kills().await?
+        };
         Ok(ExecOutcome {
             termination,
             stdout: streams.stdout,
@@ -309,13 +331,23 @@ impl Sandbox {
         handle.destroy().await.map_err(|source| SandboxError::Driver { driver, source })
     }
 
-    /// The memory controller's counts, where it killed something since the last look.
-    async fn new_oom_kills(&mut self) -> Result<Option<crate::MemoryUse>, SandboxError> {
+    /// The memory controller's counts, where it killed something since the last program.
+    async fn new_kills(&mut self) -> Result<Option<MemoryUse>, SandboxError> {
         let driver = self.driver;
-        let memory = self.handle.memory().await.map_err(|source| SandboxError::Driver { driver, source })?;
-        let more = memory.oom_kills > self.oom_kills;
-        self.oom_kills = memory.oom_kills;
-        Ok(more.then_some(memory))
+        let failed = |source| SandboxError::Driver { driver, source };
+        let now = self.handle.memory();
+        let before = match &mut self.kills {
+            Kills::Known(count) => *count,
+            Kills::Asked(pending) => {
+                let before = pending.await.map_err(failed);
+                // Whatever it says, it cannot be asked again.
+                self.kills = Kills::Known(0);
+                before?.oom_kills
+            }
+        };
+        let now = now.await.map_err(failed)?;
+        self.kills = Kills::Known(now.oom_kills);
+        Ok((now.oom_kills > before).then_some(now))
     }
 }
 

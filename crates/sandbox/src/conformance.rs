@@ -18,15 +18,15 @@
 //! Sandboxes need `bash`, the usual small tools and `python3` on `PATH` = `/usr/local/bin:/usr/bin:/bin`. The walls
 //! that are looked at from the host (listeners, processes, memory) take the driver's sandboxes to be on this machine.
 
-mod exec;
-mod files;
+pub mod exec;
+pub mod files;
 mod harness;
-mod life;
-mod output;
-mod resources;
-mod time;
-mod walls;
-mod work;
+pub mod life;
+pub mod output;
+pub mod resources;
+pub mod time;
+pub mod walls;
+pub mod work;
 
 use std::fmt;
 use std::pin::Pin;
@@ -49,7 +49,11 @@ pub struct Case {
 
 impl fmt::Debug for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Case").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+        formatter
+            .debug_struct("Case")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,13 +44,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
     async fn shutdown(&self) -> Result<(), DriverError>;
 }
 
+/// Counts of a memory controller on their way.
+pub type PendingMemory = Pin<Box<dyn Future<Output = Result<MemoryUse, DriverError>> + Send>>;
+
 /// The hold on one sandbox, beside the stream.
 ///
 /// Dropping it must not leak the sandbox: what `destroy` would have waited for may then happen in the background.
 #[async_trait]
 pub trait Handle: fmt::Debug + Send + Sync {
-    /// What the sandbox's memory controller has counted so far.
-    async fn memory(&self) -> Result<MemoryUse, DriverError>;
+    /// What the sandbox's memory controller has counted so far. Asked at once, when this is called: the counts are of
+    /// that moment, however late the future is awaited.
+    fn memory(&self) -> PendingMemory;
 
     /// Kills everything inside and waits until nothing of the sandbox is left. Idempotent with its own end: a
     /// sandbox that already ended is not an error.

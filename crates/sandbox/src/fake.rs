@@ -38,8 +38,8 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
-    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, MemoryUse, Reaped, SandboxId,
-    SandboxSpec, layout,
+    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, PendingMemory, Reaped,
+    SandboxId, SandboxSpec, layout,
 };
 
 pub use self::program::Program;
@@ -229,8 +229,9 @@ struct FakeHandle {
 
 #[async_trait]
 impl Handle for FakeHandle {
-    async fn memory(&self) -> Result<MemoryUse, DriverError> {
-        Ok(self.cell.memory())
+    fn memory(&self) -> PendingMemory {
+        let counts = self.cell.memory();
+        Box::pin(async move { Ok(counts) })
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), DriverError> {

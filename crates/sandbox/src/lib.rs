@@ -16,6 +16,8 @@
 //! are in order by `&mut`.
 
 mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod driver;
 mod exec;
@@ -30,7 +32,7 @@ pub use init_protocol::{Entry, EntryKind, FetchFile, Owner, StreamKind};
 
 pub use crate::client::{Sandbox, SandboxError};
 pub use crate::driver::{
-    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, Reaped,
+    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped,
     SandboxId, SandboxSpec, Stream,
 };
 pub use crate::exec::{CappedStream, ExecOutcome, ExecRequest, Termination, Usage};

@@ -49,6 +49,8 @@ pub enum ErrorCode {
     SandboxStartFailed,
     /// The sandbox ended under the call. Ours, not the caller's.
     SandboxLost,
+    /// What a skill needs could not be installed.
+    DependenciesFailed,
     /// The call was cancelled.
     Cancelled,
     /// The trigger has ended.
@@ -82,6 +84,7 @@ impl ErrorCode {
             Self::PathNotAllowed => "PATH_NOT_ALLOWED",
             Self::SandboxStartFailed => "SANDBOX_START_FAILED",
             Self::SandboxLost => "SANDBOX_LOST",
+            Self::DependenciesFailed => "DEPENDENCIES_FAILED",
             Self::Cancelled => "CANCELLED",
             Self::TriggerClosed => "TRIGGER_CLOSED",
         }
@@ -265,6 +268,17 @@ impl ToolError {
             ErrorCode::SandboxLost,
             "The sandbox ended unexpectedly and its files are gone. The next call gets a fresh one"
                 .to_owned(),
+        )
+    }
+
+    /// The packages that a skill asks for could not be had, so it cannot run.
+    #[must_use]
+    pub fn dependencies_failed(slug: &str, reason: &str) -> Self {
+        let reason = quoted(reason);
+        let reason = &reason[1..reason.len() - 1];
+        Self::of(
+            ErrorCode::DependenciesFailed,
+            format!("The dependencies of {slug} could not be installed: {reason}"),
         )
     }
 

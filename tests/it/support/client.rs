@@ -103,6 +103,15 @@ impl Request {
 
     /// Sends it and reads the head of the response.
     pub(crate) fn stream(self) -> Streaming {
+        Streaming::read_head(self.write())
+    }
+
+    /// Sends it and reads nothing. The client is there until the connection is dropped.
+    pub(crate) fn send_only(self) -> impl Sized {
+        self.write()
+    }
+
+    fn write(self) -> Box<dyn Stream> {
         let mut stream: Box<dyn Stream> = match &self.address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).unwrap();
@@ -134,7 +143,7 @@ impl Request {
         stream.write_all(head.as_bytes()).unwrap();
         // A server may refuse before it has read all of a body; its answer is what counts.
         let _ = stream.write_all(&self.body);
-        Streaming::read_head(stream)
+        stream
     }
 }
 

@@ -1,8 +1,8 @@
 //! A running `skillbox serve` with its own store and skills, and a client that knows its token.
 
 use std::{
-    fs::{self, File},
-    os::unix::process::ExitStatusExt as _,
+    fs::{self, File, Permissions},
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -30,6 +30,8 @@ const START: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     /// More arguments.
     pub(crate) args: Vec<String>,
+    /// Another directory of skills than the examples.
+    pub(crate) skills: Option<PathBuf>,
     /// The directory with store and log of an earlier server, to go on with.
     pub(crate) directory: Option<PathBuf>,
 }
@@ -51,13 +53,17 @@ impl Serve {
     pub(crate) fn with(options: &Options) -> Self {
         let own = options.directory.is_none().then(|| TempDir::new().unwrap());
         let directory = options.directory.clone().unwrap_or_else(|| own.as_ref().unwrap().path().to_owned());
-        fs::write(directory.join("token"), format!("{TOKEN}\n")).unwrap();
+        let token = directory.join("token");
+        fs::write(&token, format!("{TOKEN}\n")).unwrap();
+        fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
         let log = directory.join("log");
         let mut command: Command = skillbox::command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--store"]);
         command.arg(format!("file:{}", directory.join("store").display()));
-        command.arg("--skills").arg(repository().join("skills-examples"));
-        command.arg("--token-file").arg(directory.join("token"));
+        let skills = options.skills.clone().unwrap_or_else(|| repository().join("skills-examples"));
+        command.arg("--skills").arg(skills);
+        command.arg("--uploaded-skills").arg(directory.join("skills"));
+        command.arg("--token-file").arg(token);
         command.args(&options.args);
         let file = File::create(&log).unwrap();
         let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
@@ -133,6 +139,11 @@ impl Serve {
     /// Carries calls out with their events as they happen.
     pub(crate) fn stream(&self, trigger: &str, skills: &[&str], calls: &[Value]) -> Streaming {
         self.tool_calls(trigger, skills, calls).header("Accept", "text/event-stream").stream()
+    }
+
+    /// Sends calls and does not wait for anything; the connection is what comes back.
+    pub(crate) fn send_only(&self, trigger: &str, calls: &[Value]) -> impl Sized + use<> {
+        self.tool_calls(trigger, &[], calls).send_only()
     }
 
     pub(crate) fn status(&self, trigger: &str) -> Value {

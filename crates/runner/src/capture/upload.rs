@@ -3,7 +3,10 @@
 //! A small file is collected first and stored beside others. A large one goes through as it comes, so that it is never
 //! in memory as a whole. Both are hashed on the way, and the store acknowledges exactly that checksum.
 
-use artifact::{Expected, HEAD_BYTES, MediaType, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact, Upload};
+use artifact::{
+    Expected, HEAD_BYTES, MediaType, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact,
+    Upload,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sha2::{Digest as _, Sha256};
@@ -43,7 +46,10 @@ pub(super) enum Uploaded {
     /// The same content was stored under this path before.
     Unchanged,
     /// The store failed; the fault is for the log.
-    Failed { media_type: MediaType, fault: String },
+    Failed {
+        media_type: MediaType,
+        fault: String,
+    },
     /// The sandbox could not give it; why, for people.
     Unreadable(&'static str),
 }
@@ -117,13 +123,20 @@ impl<'a> Incoming<'a> {
                 Body::Changed => return (take, Uploaded::Unreadable("The file changed while it was read")),
                 Body::Failed(fault) => return (take, Uploaded::Failed { media_type, fault }),
                 Body::Collected(parts) => store(&take, to, parts, media_type.clone(), expected).await,
-                Body::Streamed(upload) => in_time(to.deadline, upload.finish(media_type.clone(), expected)).await,
+                Body::Streamed(upload) => {
+                    in_time(to.deadline, upload.finish(media_type.clone(), expected)).await
+                }
             };
             let uploaded = match stored {
                 Ok(artifact) => match in_time(to.deadline, to.store.url(&artifact.id)).await {
                     Ok(signed) => {
                         let id = artifact.id.to_string();
-                        Uploaded::Stored(Stored { id, url: signed.url, media_type: artifact.media_type, sha256 })
+                        Uploaded::Stored(Stored {
+                            id,
+                            url: signed.url,
+                            media_type: artifact.media_type,
+                            sha256,
+                        })
                     }
                     Err(error) => Uploaded::Failed { media_type, fault: chain(&error) },
                 },

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, advance};
 
 use super::{Bench, call, code, id, seconds};
-use crate::{CallError, CallState, Cancelled, DeclareError, CallRequest, TriggerState};
+use crate::{CallError, CallRequest, CallState, Cancelled, DeclareError, TriggerState};
 
 #[tokio::test(start_paused = true)]
 async fn parallel_calls_share_one_sandbox_and_run_in_order() {
@@ -40,7 +40,10 @@ async fn a_repeated_call_gets_the_stored_result_and_a_running_one_is_joined() {
     assert_eq!(bench.driver.execs().len(), 1);
     let other = bench.submit("t", code("c", &Program::new())).await.unwrap_err();
     assert_eq!(other, CallError::ConflictingArguments { tool_call_id: "c".into() });
-    assert!(matches!(bench.submit("t", call("", "code_run", json!({}))).await, Err(CallError::InvalidCallId)));
+    assert!(matches!(
+        bench.submit("t", call("", "code_run", json!({}))).await,
+        Err(CallError::InvalidCallId)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +83,8 @@ async fn a_call_that_waits_and_is_given_up_never_runs_and_may_come_again() {
 #[tokio::test(start_paused = true)]
 async fn one_call_is_cancelled_and_the_others_go_on() {
     let bench = Bench::new();
-    let running = bench.submit("t", code("a", &Program::new().ignore_sigterm().sleep(seconds(100)))).await.unwrap();
+    let running =
+        bench.submit("t", code("a", &Program::new().ignore_sigterm().sleep(seconds(100)))).await.unwrap();
     let waiting = bench.submit("t", code("b", &Program::new())).await.unwrap();
     let last = bench.submit("t", code("c", &Program::new())).await.unwrap();
     advance(seconds(1)).await;
@@ -89,7 +93,8 @@ async fn one_call_is_cancelled_and_the_others_go_on() {
     assert_eq!(states, [CallState::Running, CallState::Queued, CallState::Queued]);
     assert_eq!(status.state, TriggerState::Running);
     assert!(status.sandbox.is_some() && status.remaining.unwrap() <= seconds(300));
-    for (call, expected) in [("b", Cancelled::Stopped), ("a", Cancelled::Stopped), ("x", Cancelled::Unknown)] {
+    for (call, expected) in [("b", Cancelled::Stopped), ("a", Cancelled::Stopped), ("x", Cancelled::Unknown)]
+    {
         assert_eq!(bench.runner.cancel(&id("t"), call).await, expected);
     }
     assert_eq!(running.await.unwrap().answer.result.error.as_deref(), Some("Cancelled"));
@@ -137,8 +142,11 @@ async fn skills_of_a_call_are_enabled_for_its_trigger() {
     let read = call("1", "skill_read", json!({"skill": "notes"}));
     let answer = bench.runner.submit(&trigger, with(read, &["notes"])).await.unwrap().await.unwrap();
     assert_eq!(answer.answer.code, None);
-    let unknown = bench.runner.submit(&trigger, with(code("2", &Program::new()), &["nope"])).await.unwrap_err();
-    let CallError::Skills(DeclareError::UnknownSkill { slug, available }) = unknown else { panic!("{unknown:?}") };
+    let unknown =
+        bench.runner.submit(&trigger, with(code("2", &Program::new()), &["nope"])).await.unwrap_err();
+    let CallError::Skills(DeclareError::UnknownSkill { slug, available }) = unknown else {
+        panic!("{unknown:?}")
+    };
     assert_eq!((slug.as_str(), available.len()), ("nope", 4));
     // A skill without dependencies can still join a living sandbox; one with dependencies cannot.
     bench.result("t", code("3", &Program::new())).await;
@@ -152,7 +160,7 @@ async fn skills_of_a_call_are_enabled_for_its_trigger() {
 
 #[tokio::test(start_paused = true)]
 async fn results_are_kept_within_their_bound() {
-    let bench = Bench::with(|config| config.result_bytes = 5_000);
+    let bench = Bench::with(|config| config.result_bytes = 8_000);
     let big = Program::new().stdout("x".repeat(2_000));
     for n in 0..3 {
         bench.result("t", code(&n.to_string(), &big)).await;
@@ -160,4 +168,21 @@ async fn results_are_kept_within_their_bound() {
     assert!(matches!(bench.submit("t", code("0", &big)).await, Err(CallError::ResultGone)));
     bench.result("t", code("2", &big)).await;
     assert_eq!(bench.driver.execs().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_triggers_at_once_each_have_a_sandbox_of_their_own() {
+    let bench = Bench::new();
+    bench.driver.set_create_delay(seconds(1));
+    let names: Vec<String> = (0..64).map(|n| format!("t{n}")).collect();
+    let begin = Instant::now();
+    let results = join_all(names.iter().map(|name| async {
+        let program = Program::new().sleep(seconds(5)).write("own.txt", name.as_str()).read("own.txt");
+        bench.result(name, code("1", &program)).await["stdout"].as_str().unwrap().to_owned()
+    }));
+    assert_eq!(results.await, names);
+    assert!(begin.elapsed() < seconds(7), "{:?}", begin.elapsed());
+    assert_eq!((bench.driver.created(), bench.runner.load().sandboxes), (64, 64));
+    join_all(names.iter().map(|name| async { bench.runner.end(&id(name)).await })).await;
+    bench.assert_all_destroyed();
 }

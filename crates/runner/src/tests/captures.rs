@@ -1,11 +1,60 @@
 //! What programs save, and what becomes of it.
 
-use artifact::{ArtifactStore as _, StoreErrorKind};
-use sandbox::fake::Program;
-use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
+use std::sync::Arc;
 
-use super::{Bench, call, code, id};
+use artifact::{
+    ArtifactId, ArtifactMetadata, ArtifactStore, Content, NewArtifact, SignedUrl, StoreError, StoreErrorKind,
+    Swept, Upload, memory::MemoryStore,
+};
+use async_trait::async_trait;
+use sandbox::fake::{Fault, Program, Request};
+use serde_json::{Value, json};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{Instant, sleep},
+};
+
+use super::{Bench, call, code, id, seconds};
+
+/// A store that takes nothing and never says so.
+#[derive(Debug)]
+struct Hanging(MemoryStore);
+
+#[async_trait]
+impl ArtifactStore for Hanging {
+    async fn begin(&self, _new: NewArtifact) -> Result<Box<dyn Upload>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn url(&self, id: &ArtifactId) -> Result<SignedUrl, StoreError> {
+        self.0.url(id).await
+    }
+
+    async fn metadata(&self, id: &ArtifactId) -> Result<ArtifactMetadata, StoreError> {
+        self.0.metadata(id).await
+    }
+
+    async fn open(&self, id: &ArtifactId) -> Result<Option<Content>, StoreError> {
+        self.0.open(id).await
+    }
+
+    async fn remove(&self, id: &ArtifactId) -> Result<(), StoreError> {
+        self.0.remove(id).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.0.check().await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.0.sweep().await
+    }
+}
+
+fn hanging() -> Bench {
+    let store = MemoryStore::new();
+    Bench::on_store(Arc::new(Hanging(store.clone())), store, |_| {})
+}
 
 fn names(result: &Value) -> Vec<&str> {
     let files = result.get("outputFiles").and_then(Value::as_array);
@@ -25,7 +74,8 @@ async fn stored_files_have_the_bytes_and_a_part() {
     assert_eq!(result["outputFiles"][0]["mediaType"], "image/png");
     assert_eq!(result["outputFiles"][0]["path"], "/output/a b.png");
     assert_eq!(result["outputFiles"][1]["mediaType"], "text/csv");
-    let events: Vec<Value> = answer.answer.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    let events: Vec<Value> =
+        answer.answer.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
     assert_eq!(events[0]["type"], "tool-output-available");
     assert_eq!((&events[1]["type"], &events[1]["toolCallId"]), (&json!("file-available"), &json!("1")));
     assert_eq!(events.len(), 4);
@@ -53,7 +103,8 @@ async fn only_new_and_changed_files_are_listed() {
     assert!(names(&bench.result("t", code("4", &again)).await).is_empty());
     assert_eq!(bench.store.count(), 4);
     let files = bench.runner.status(&id("t")).await.unwrap().files;
-    let made: Vec<_> = files.iter().map(|file| (file.tool_call_id.as_deref(), file.file.name.as_str())).collect();
+    let made: Vec<_> =
+        files.iter().map(|file| (file.tool_call_id.as_deref(), file.file.name.as_str())).collect();
     assert_eq!(made, [(Some("1"), "a"), (Some("1"), "b"), (Some("3"), "b"), (Some("3"), "c")]);
 }
 
@@ -104,7 +155,10 @@ async fn floods_of_files_are_bounded_and_counted() {
     assert_eq!(names(&result).len(), 40);
     assert_eq!(bench.store.count(), 20);
     let hint = result["hint"].as_str().unwrap();
-    assert!(hint.contains("460 more entries of /output were left out") && hint.contains("more than 500"), "{hint}");
+    assert!(
+        hint.contains("460 more entries of /output were left out") && hint.contains("more than 500"),
+        "{hint}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +167,8 @@ async fn many_files_come_in_batches() {
         config.output.files = 1_000;
         config.output.total_bytes = 1 << 30;
     });
-    let program = Program::new().many_files("/output/many", 600).fill("/output/x", 9 << 20).fill("/output/y", 9 << 20);
+    let program =
+        Program::new().many_files("/output/many", 600).fill("/output/x", 9 << 20).fill("/output/y", 9 << 20);
     let result = bench.result("t", code("1", &program)).await;
     assert_eq!((names(&result).len(), bench.store.count()), (602, 602));
 }
@@ -144,10 +199,46 @@ async fn a_failing_program_keeps_its_files() {
 #[tokio::test(start_paused = true)]
 async fn a_written_output_file_is_captured_at_once() {
     let bench = Bench::new();
-    let write = |call_id: &str, path: &str| call(call_id, "file_write", json!({"path": path, "content": "a,b\n"}));
+    let write =
+        |call_id: &str, path: &str| call(call_id, "file_write", json!({"path": path, "content": "a,b\n"}));
     let result = bench.result("t", write("1", "/output/t.csv")).await;
     assert_eq!((&result["path"], &result["size"]), (&json!("/output/t.csv"), &json!(4)));
     assert_eq!(names(&result), ["t.csv"]);
     let result = bench.result("t", write("2", "t.csv")).await;
     assert_eq!((&result["path"], result.get("outputFiles")), (&json!("/workspace/t.csv"), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_bounded_time() {
+    let bench = hanging();
+    let program = Program::new().stdout("ok").write("/output/a", "1").fill("/output/b", 2 << 20);
+    let begin = Instant::now();
+    let result = bench.result("t", code("1", &program)).await;
+    assert_eq!(
+        (&result["stdout"], &result["outputFiles"][1]["error"]),
+        (&json!("ok"), &json!("Upload failed"))
+    );
+    assert!(begin.elapsed() <= seconds(61), "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    bench.runner.end(&id("t")).await;
+    assert!(begin.elapsed() <= seconds(11), "{:?}", begin.elapsed());
+    bench.assert_all_destroyed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ending_does_not_wait_for_a_sandbox_or_a_store_that_hangs() {
+    for (request, most) in [(None, 13), (Some(Request::Exec), 3), (Some(Request::ListOutput), 13)] {
+        let bench = if request.is_none() { hanging() } else { Bench::new() };
+        if let Some(request) = request {
+            bench.driver.fail_next(request, Fault::Silent);
+        }
+        let program = Program::new().write("/output/a", "1");
+        let pending = bench.submit("t", code("1", &program)).await.unwrap();
+        sleep(seconds(1)).await;
+        let begin = Instant::now();
+        bench.runner.end(&id("t")).await;
+        assert!(begin.elapsed() <= seconds(most), "{request:?}: {:?}", begin.elapsed());
+        assert!(pending.await.unwrap().answer.code.is_some());
+        bench.assert_all_destroyed();
+    }
 }

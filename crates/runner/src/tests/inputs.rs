@@ -73,7 +73,7 @@ async fn dependencies_that_cannot_be_had_are_told_apart() {
     // The skill's fault: the model may tell its author.
     bench.declare("a", &["odd"]).await;
     let (kind, message) = bench.error("a", code("1", &Program::new())).await;
-    assert_eq!(kind, "SCRIPT_NOT_RUNNABLE");
+    assert_eq!(kind, "DEPENDENCIES_FAILED");
     assert!(message.contains("odd") && message.contains("is refused"), "{message}");
     // Ours: nothing is in the cache, and the index may not be asked.
     bench.declare("b", &["needy"]).await;

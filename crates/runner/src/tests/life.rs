@@ -2,7 +2,7 @@
 
 use sandbox::{
     DriverErrorKind,
-    fake::{Fault, FakeState, Program, Request},
+    fake::{FakeState, Fault, Program, Request},
 };
 use serde_json::json;
 use tokio::time::{Instant, advance, sleep};
@@ -61,6 +61,7 @@ async fn the_sandboxs_time_ends_a_call_and_the_next_gets_a_fresh_one() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_sandbox_goes_when_its_time_is_over() {
     let bench = Bench::new();
+    bench.declare("t", &["notes"]).await;
     bench.result("t", code("a", &Program::new())).await;
     assert_eq!(bench.runner.status(&id("t")).await.unwrap().state, TriggerState::Ready);
     sleep(seconds(301)).await;
@@ -69,8 +70,9 @@ async fn an_idle_sandbox_goes_when_its_time_is_over() {
     assert_eq!((status.state, status.sandbox, status.remaining), (TriggerState::Idle, None, None));
     let read = bench.error("t", call("b", "file_read", json!({"path": "x"}))).await;
     assert_eq!(read.0, "FILE_NOT_FOUND");
+    bench.result("t", call("list", "skill_list", json!({"skill": "notes"}))).await;
     let next = bench.result("t", code("c", &Program::new())).await;
-    assert_eq!(next.get("sandboxRestarted"), None, "the call before it had the fresh one");
+    assert_eq!(next["sandboxRestarted"], true, "the error before it could not say so");
     assert_eq!(bench.driver.created(), 2);
 }
 
@@ -236,8 +238,16 @@ async fn progress_tells_the_whole_story() {
             assert_eq!((text.as_str(), *stream), ("hi\n", "stdout"));
         }
     }
-    let expected = ["call-started", "sandbox-creating", "sandbox-created", "output", "file", "call-finished",
-        "sandbox-destroyed", "ended"];
+    let expected = [
+        "call-started",
+        "sandbox-creating",
+        "sandbox-created",
+        "output",
+        "file",
+        "call-finished",
+        "sandbox-destroyed",
+        "ended",
+    ];
     assert_eq!(kinds, expected);
     assert!(bench.runner.progress(&id("none"), None).is_none());
 }

@@ -46,7 +46,10 @@ async fn the_drain_has_an_end_and_can_be_cut_short() {
         });
         assert_eq!(report.left, 0);
         let took = begin.elapsed();
-        assert!(if hurry { took < seconds(1) } else { took >= seconds(20) && took < seconds(22) }, "{took:?}");
+        assert!(
+            if hurry { took < seconds(1) } else { took >= seconds(20) && took < seconds(22) },
+            "{took:?}"
+        );
         assert_eq!(running.await.unwrap().answer.code.unwrap().as_str(), "CANCELLED");
         assert_eq!(bench.store.count(), 1, "what it saved is captured");
         bench.assert_all_destroyed();

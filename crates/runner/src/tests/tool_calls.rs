@@ -23,7 +23,10 @@ async fn skills_are_read_and_listed() {
     }
     let list = bench.result("t", call("2", "skill_list", json!({"skill": "qr-code"}))).await;
     assert_eq!(list["scripts"][0]["path"], "scripts/generate.py");
-    assert_eq!((&list["references"][0]["size"], &list["assets"][0]["path"]), (&json!(9), &json!("assets/logo.png")));
+    assert_eq!(
+        (&list["references"][0]["size"], &list["assets"][0]["path"]),
+        (&json!(9), &json!("assets/logo.png"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,11 +36,36 @@ async fn what_is_not_there_is_said_with_what_is() {
     let cases = [
         ("skill_read", json!({"skill": "notes"}), "SKILL_NOT_FOUND", "Available skills: qr-code, odd"),
         ("skill_list", json!({"skill": "../x"}), "SKILL_NOT_FOUND", "Skill not found: \"../x\""),
-        ("skill_read", json!({"skill": "qr-code", "path": "../notes/SKILL.md"}), "FILE_NOT_FOUND", "Files of qr-code"),
-        ("skill_read", json!({"skill": "qr-code", "path": "assets/logo.png"}), "NOT_A_FILE", "Not a text file"),
-        ("skill_run", json!({"skill": "qr-code", "script": "x.py"}), "SCRIPT_NOT_FOUND", "Scripts of qr-code: scripts/generate.py"),
-        ("skill_run", json!({"skill": "odd", "script": "a.rb"}), "SCRIPT_NOT_RUNNABLE", "Python, Bash and Node"),
-        ("skill_run", json!({"skill": "qr-code", "script": "assets/logo.png"}), "SCRIPT_NOT_RUNNABLE", "cannot be run"),
+        (
+            "skill_read",
+            json!({"skill": "qr-code", "path": "../notes/SKILL.md"}),
+            "FILE_NOT_FOUND",
+            "Files of qr-code",
+        ),
+        (
+            "skill_read",
+            json!({"skill": "qr-code", "path": "assets/logo.png"}),
+            "NOT_A_FILE",
+            "Not a text file",
+        ),
+        (
+            "skill_run",
+            json!({"skill": "qr-code", "script": "x.py"}),
+            "SCRIPT_NOT_FOUND",
+            "Scripts of qr-code: scripts/generate.py",
+        ),
+        (
+            "skill_run",
+            json!({"skill": "odd", "script": "a.rb"}),
+            "SCRIPT_NOT_RUNNABLE",
+            "Python, Bash and Node",
+        ),
+        (
+            "skill_run",
+            json!({"skill": "qr-code", "script": "assets/logo.png"}),
+            "SCRIPT_NOT_RUNNABLE",
+            "cannot be run",
+        ),
         ("code_run", json!({"language": "perl", "code": ""}), "INVALID_ARGUMENTS", "python, bash"),
         ("shell", json!({}), "UNKNOWN_TOOL", "octavus_code_run"),
     ];
@@ -53,7 +81,8 @@ async fn what_is_not_there_is_said_with_what_is() {
 async fn a_script_runs_at_its_skills_root_with_input_and_arguments() {
     let bench = Bench::new();
     bench.declare("t", &["qr-code"]).await;
-    let args = json!({"skill": "qr-code", "script": "generate", "args": ["--data", "a b"], "input": {"size": 3}});
+    let args =
+        json!({"skill": "qr-code", "script": "generate", "args": ["--data", "a b"], "input": {"size": 3}});
     let answer = bench.answer("t", call("1", "skill_run", args)).await;
     let result = answer.answer.result.result.as_ref().unwrap();
     let stdout = result["stdout"].as_str().unwrap();
@@ -77,7 +106,9 @@ async fn a_script_runs_at_its_skills_root_with_input_and_arguments() {
     }
     assert_eq!(env("PYTHONPATH"), None);
     assert_eq!(answer.report.skill.as_deref(), Some("qr-code"));
-    let run = bench.result("t", call("2", "skill_run", json!({"skill": "qr-code", "script": "scripts/list.sh"}))).await;
+    let run = bench
+        .result("t", call("2", "skill_run", json!({"skill": "qr-code", "script": "scripts/list.sh"})))
+        .await;
     assert_eq!(run["stdout"], "listed\n");
     assert!(bench.driver.execs()[1].stdin.is_empty());
 }
@@ -142,7 +173,7 @@ async fn files_are_written_and_read_in_ranges() {
     assert_eq!((&rest["content"], &rest["truncated"]), (&json!("welt"), &json!(false)));
     let png = json!({"path": "p.txt", "content": "iVBORw0KGgoA", "encoding": "base64"});
     bench.result("t", call("5", "file_write", png)).await;
-    let read = bench.result("t", call("6", "file_read", json!({"path": "p.txt", "offset": 1}))).await;
+    let read = bench.result("t", call("6", "file_read", json!({"path": "p.txt"}))).await;
     assert_eq!((&read["encoding"], &read["mediaType"]), (&json!("base64"), &json!("image/png")));
 }
 
@@ -165,7 +196,8 @@ async fn the_default_and_the_highest_limit_of_a_read_hold() {
     {
         assert_eq!(bench.result("t", call(&format!("r{n}"), "file_read", args)).await["content"], content);
     }
-    let error = bench.error("t", call("2", "file_write", json!({"path": "a", "content": "x".repeat(21)}))).await;
+    let error =
+        bench.error("t", call("2", "file_write", json!({"path": "a", "content": "x".repeat(21)}))).await;
     assert_eq!(error.0, "FILE_TOO_LARGE");
 }
 
@@ -177,7 +209,7 @@ async fn file_errors_are_told_apart() {
         .make_directory("/workspace/dir")
         .symlink("/etc/passwd", "/workspace/out")
         .fifo("/workspace/pipe");
-    bench.result("t", code("0", &prepare)).await;
+    bench.result("t", code("prepare", &prepare)).await;
     let cases = [
         ("file_read", "none.txt", "FILE_NOT_FOUND"),
         ("file_read", "dir", "NOT_A_FILE"),
@@ -199,7 +231,9 @@ async fn file_errors_are_told_apart() {
         let error = bench.error("t", call(&n.to_string(), tool, args)).await;
         assert_eq!(error.0, expected, "{tool} {path}: {error:?}");
     }
-    let skill = bench.result("t", call("s", "file_read", json!({"path": "/skills/qr-code/references/format.md"}))).await;
+    let skill = bench
+        .result("t", call("s", "file_read", json!({"path": "/skills/qr-code/references/format.md"})))
+        .await;
     assert_eq!(skill["content"], "# Format\n");
     assert_eq!(bench.driver.created(), 1);
 }

@@ -2,7 +2,7 @@
 
 use artifact::{HEAD_BYTES, MediaType};
 use sandbox::{FileError, FileErrorKind, SandboxPath, layout};
-use tool::{FileRead, FileReadResult, FileWrite, FileWriteResult, ToolError, ToolOutput, SizeLimit};
+use tool::{FileRead, FileReadResult, FileWrite, FileWriteResult, SizeLimit, ToolError, ToolOutput};
 
 use crate::{
     CallReport,
@@ -74,7 +74,8 @@ pub(crate) async fn read(
         }
     };
     let media_type = MediaType::detect(&range.head, path.as_str()).to_string();
-    let mut result = FileReadResult::new(path.as_str().to_owned(), range.size, offset, &range.bytes, media_type);
+    let mut result =
+        FileReadResult::new(path.as_str().to_owned(), range.size, offset, &range.bytes, media_type);
     result.sandbox_restarted = is_restarted(report);
     Ok(ToolOutput::FileRead(result))
 }
@@ -119,7 +120,9 @@ pub(crate) fn file_error(path: &str, error: &FileError) -> Stop {
         FileErrorKind::Permission => ToolError::permission_denied(path).into(),
         FileErrorKind::NoSpace => ToolError::no_space(path).into(),
         // Nothing runs while a file is read, so a file that changes, like everything unforeseen, is a fault.
-        FileErrorKind::Changed | FileErrorKind::Other => Stop::fault(ToolError::file_not_found(path), chain(error)),
+        FileErrorKind::Changed | FileErrorKind::Other => {
+            Stop::fault(ToolError::file_not_found(path), chain(error))
+        }
     }
 }
 

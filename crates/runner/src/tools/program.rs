@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sandbox::{ExecOutcome, ExecRequest, SandboxError, SandboxPath, StreamKind, Termination};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tool::{CutText, Ending, ExecResult, Observed, OutputFile, ToolError, ToolOutput, hint};
 
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// How long listing, fetching and uploading after a call may take before the rest counts as failed uploads.
 const CAPTURE: Duration = Duration::from_secs(60);
+
+/// How long init may take to end a cancelled program, beyond the grace period.
+const KILL_MARGIN: Duration = Duration::from_secs(1);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -85,7 +88,12 @@ struct Ran {
     after: Option<Reason>,
 }
 
-async fn run_in(job: &mut Job, lease: &mut Lease, report: &mut CallReport, program: Program) -> Result<Ran, Stop> {
+async fn run_in(
+    job: &mut Job,
+    lease: &mut Lease,
+    report: &mut CallReport,
+    program: Program,
+) -> Result<Ran, Stop> {
     let request = prepare(job, lease, program).await?;
     let left = lease.sandbox.remaining();
     let asked = request.timeout;
@@ -173,12 +181,24 @@ async fn exec(job: &mut Job, lease: &mut Lease, request: &ExecRequest) -> Result
     let Job { progress, call, options, cancel, .. } = job;
     let mut on_output = |stream: StreamKind, text: &str| {
         let tool_call_id = call.tool_call_id.clone();
-        progress.push(ProgressKind::Output { tool_call_id, stream: stream_name(stream), text: text.to_owned() });
+        progress.push(ProgressKind::Output {
+            tool_call_id,
+            stream: stream_name(stream),
+            text: text.to_owned(),
+        });
         if let Some(sink) = &mut options.sink {
             sink(stream, text);
         }
     };
-    lease.sandbox.exec(request, cancel, &mut on_output).await
+    let ignored = async {
+        cancel.cancelled().await;
+        sleep(request.grace + KILL_MARGIN).await;
+    };
+    tokio::select! {
+        outcome = lease.sandbox.exec(request, cancel, &mut on_output) => outcome,
+        // Only an init that was taken over does not obey. Its sandbox counts as left in the middle, so it goes.
+        () = ignored => Err(SandboxError::Broken { reason: "init did not end a cancelled program".to_owned() }),
+    }
 }
 
 /// Captures `/output` for this call, into the report.
@@ -225,7 +245,8 @@ fn result(
         duration_ms: u64::try_from(outcome.usage.wall.as_millis()).unwrap_or(u64::MAX),
         output_files: captured.files.clone(),
         sandbox_restarted: report.sandbox.as_ref().is_some_and(|sandbox| sandbox.restarted),
-        remaining_ms: (!over).then(|| u64::try_from(lease.sandbox.remaining().as_millis()).unwrap_or(u64::MAX)),
+        remaining_ms: (!over)
+            .then(|| u64::try_from(lease.sandbox.remaining().as_millis()).unwrap_or(u64::MAX)),
         ..ExecResult::default()
     };
     let result = result.streams(cut(&outcome.stdout), cut(&outcome.stderr));

@@ -7,7 +7,8 @@ use sandbox::layout;
 use skill::{Language, ReadError, ScriptError, Skill, SkillFile};
 use tokio::task::spawn_blocking;
 use tool::{
-    BundledFile, ScriptEntry, SkillList, SkillListResult, SkillRead, SkillReadResult, SkillRun, ToolError, ToolOutput,
+    BundledFile, ScriptEntry, SkillList, SkillListResult, SkillRead, SkillReadResult, SkillRun, ToolError,
+    ToolOutput,
 };
 
 use crate::{
@@ -26,14 +27,22 @@ pub(crate) async fn read(plan: &Plan, read: SkillRead) -> Result<ToolOutput, Sto
     let wanted = match &read.path {
         None => skill.skill_file().to_owned(),
         // The result names the directory, so a model may well give the path with it.
-        Some(path) => path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path).to_owned(),
+        Some(path) => {
+            path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path).to_owned()
+        }
     };
     let files = paths(skill.files().iter());
     let Some(path) = skill.file(&wanted).map(|file| file.path.clone()) else {
         return Err(ToolError::bundled_file_not_found(skill.name().as_str(), &wanted, &files).into());
     };
     let content = read_text(skill, &path).await?;
-    Ok(ToolOutput::SkillRead(SkillReadResult { skill: skill.name().to_string(), path, content, files, directory }))
+    Ok(ToolOutput::SkillRead(SkillReadResult {
+        skill: skill.name().to_string(),
+        path,
+        content,
+        files,
+        directory,
+    }))
 }
 
 /// What a skill has.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tool::{Arguments, OutputFile, ToolCall, ToolError, ToolOutput, answer};
 use tracing::Instrument as _;
@@ -15,6 +15,10 @@ use crate::{
     tools,
     trigger::{Lease, Plan, Reason, lease::View},
 };
+
+/// How long a cancelled call may take to end, its last capture included. What takes longer is a sandbox that does not
+/// answer, or a store that does not.
+const CANCEL_LIMIT: Duration = Duration::from_secs(12);
 
 /// Everything that one call needs, beside the sandbox.
 pub(crate) struct Job {
@@ -81,11 +85,34 @@ impl Job {
             tool_call_id: self.call.tool_call_id.clone(),
             tool_name: self.call.tool_name.clone(),
         });
-        let outcome = self.dispatch(&mut lease, &mut report).await;
+        let cancel = self.cancel.clone();
+        let overdue = async {
+            cancel.cancelled().await;
+            sleep(CANCEL_LIMIT).await;
+        };
+        let outcome = tokio::select! {
+            outcome = self.dispatch(&mut lease, &mut report) => Some(outcome),
+            () = overdue => None,
+        };
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => {
+                // A request was left in the middle, so nothing can be asked of this sandbox any more.
+                if let Some(lease) = lease.take() {
+                    self.retire(lease, Reason::Broken).await;
+                }
+                Err(Stop::fault(ToolError::cancelled(), "a cancelled call did not end in time"))
+            }
+        };
         report.took = begin.elapsed();
         let files = report.files.clone();
         let outcome = match outcome {
-            Ok(output) => Ok(output),
+            Ok(output) => {
+                if let (Some(lease), Some(_)) = (&mut lease, &report.sandbox) {
+                    lease.restart_untold = false;
+                }
+                Ok(output)
+            }
             Err(Stop::Tool { error, fault }) => {
                 if let Some(fault) = fault {
                     tracing::error!(code = %error.code(), error = fault, "a tool call failed");
@@ -115,7 +142,11 @@ impl Job {
         Done { lease, had_sandbox: self.had_sandbox, files, reply }
     }
 
-    async fn dispatch(&mut self, lease: &mut Option<Lease>, report: &mut CallReport) -> Result<ToolOutput, Stop> {
+    async fn dispatch(
+        &mut self,
+        lease: &mut Option<Lease>,
+        report: &mut CallReport,
+    ) -> Result<ToolOutput, Stop> {
         let prefix = &self.core.config.tool_prefix;
         let span = tracing::Span::current();
         if let Some(tool) = prefix.parse(&self.call.tool_name) {

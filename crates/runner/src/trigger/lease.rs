@@ -41,6 +41,8 @@ pub(crate) struct Lease {
     pub(crate) seen: Seen,
     /// Whether something may be in `/output` that was not captured.
     pub(crate) dirty: bool,
+    /// It took the place of another, and no result has said so yet.
+    pub(crate) restart_untold: bool,
     /// Names the code files of this sandbox.
     pub(crate) codes: u64,
     id: SandboxId,
@@ -113,15 +115,15 @@ pub(crate) async fn acquire<'slot>(
             *slot = Some(lease);
         }
     }
-    let (lease, created_in, restarted) = match slot.take() {
-        Some(lease) => (lease, None, false),
+    let (lease, created_in) = match slot.take() {
+        Some(lease) => (lease, None),
         None => {
-            let restarted = job.had_sandbox;
             let (lease, took) = create(job).await?;
             job.had_sandbox = true;
-            (lease, Some(took), restarted)
+            (lease, Some(took))
         }
     };
+    let restarted = lease.restart_untold;
     let driver = job.core.driver.name();
     report.sandbox = Some(SandboxReport { id: lease.id.clone(), driver, created_in, restarted });
     tracing::Span::current().record("sandbox.id", lease.id.as_str());
@@ -142,7 +144,9 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         () = job.cancel.cancelled() => return Err(ToolError::cancelled().into()),
         permit = permit => permit,
     };
-    let busy = || Stop::Refused(CallError::Busy { what: "sandboxes are in use", retry_after: core.config.retry_after });
+    let busy = || {
+        Stop::Refused(CallError::Busy { what: "sandboxes are in use", retry_after: core.config.retry_after })
+    };
     let Ok(Ok(permit)) = permit else { return Err(busy()) };
     let id = SandboxId::new(format!("sb-{}", uuid::Uuid::new_v4().simple()))
         .ok_or_else(|| Stop::fault(ToolError::sandbox_start_failed(), "a sandbox id was not valid"))?;
@@ -158,7 +162,12 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         }
     }
     let resolved = &job.plan.resolved;
-    let spec = SandboxSpec { id: id.clone(), limits: resolved.limits.clone(), lifetime: resolved.lifetime, layers: mounts };
+    let spec = SandboxSpec {
+        id: id.clone(),
+        limits: resolved.limits.clone(),
+        lifetime: resolved.lifetime,
+        layers: mounts,
+    };
     job.progress.push(ProgressKind::SandboxCreating { sandbox: id.to_string() });
     let begin = Instant::now();
     let given_up = async {
@@ -181,6 +190,7 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         lifetime: resolved.lifetime,
         seen: Seen::default(),
         dirty: false,
+        restart_untold: job.had_sandbox,
         codes: 0,
         placed: Vec::new(),
         layers,
@@ -226,8 +236,7 @@ async fn prepare(job: &Job, skill: &Arc<Skill>) -> Result<Arc<Prepared>, Stop> {
         let fault = chain(&error);
         match error {
             PrepareError::Dependencies { source, .. } if source.is_fault_of_skill() => {
-                let reason = format!("Its dependencies cannot be made ready: {source}");
-                Stop::fault(ToolError::script_not_runnable(&slug, &reason), fault)
+                Stop::fault(ToolError::dependencies_failed(&slug, &source.to_string()), fault)
             }
             _ => Stop::fault(ToolError::sandbox_start_failed(), fault),
         }
@@ -278,7 +287,10 @@ impl Lease {
         let put = self.sandbox.put(&directory, &prepared.tar, Owner::Init).await;
         let put = put.map_err(|error| chain(&error)).and_then(|put| put.map_err(|error| chain(&error)));
         put.map_err(|fault| {
-            Stop::fault(ToolError::sandbox_start_failed(), format!("skill `{}` was not put: {fault}", skill.name()))
+            Stop::fault(
+                ToolError::sandbox_start_failed(),
+                format!("skill `{}` was not put: {fault}", skill.name()),
+            )
         })?;
         self.placed.push(skill.name().to_string());
         Ok(())

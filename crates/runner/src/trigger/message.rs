@@ -7,12 +7,11 @@ use tokio::{sync::oneshot, time::Instant};
 use tool::ToolCall;
 
 use crate::{
-    CallError, CallOptions, DeclareError, Declaration, TriggerStatus, declaration::Resolved, pending::CallReply,
-    runner::Cancelled,
+    CallError, CallOptions, Declaration, DeclareError, TriggerStatus, declaration::Resolved,
+    pending::CallReply, runner::Cancelled,
 };
 
 /// One message; each has its way back.
-#[derive(Debug)]
 pub(crate) enum Message {
     Call(Box<Incoming>),
     Declare {
@@ -21,13 +20,19 @@ pub(crate) enum Message {
         skills: Vec<Arc<Skill>>,
         reply: oneshot::Sender<Result<(), DeclareError>>,
     },
-    Cancel { tool_call_id: String, reply: oneshot::Sender<Cancelled> },
-    Status { reply: oneshot::Sender<TriggerStatus> },
-    End { reply: oneshot::Sender<()> },
+    Cancel {
+        tool_call_id: String,
+        reply: oneshot::Sender<Cancelled>,
+    },
+    Status {
+        reply: oneshot::Sender<TriggerStatus>,
+    },
+    End {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A call that comes in.
-#[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) call: ToolCall,
     pub(crate) skills: Vec<Arc<Skill>>,

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use skill::Skill;
 
-use crate::{
-    Config, DeclareError, Declaration,
-    declaration::Resolved,
-};
+use crate::{Config, Declaration, DeclareError, declaration::Resolved};
 
 /// Declared, or the configured values; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Plan {
     declaration: Option<Arc<Declaration>>,
     pub(crate) resolved: Arc<Resolved>,
@@ -48,7 +45,8 @@ impl Plan {
         let mut all = Vec::new();
         add(&mut all, skills);
         let dropped = self.declaration.as_ref().map(|old| old.skills.as_slice()).unwrap_or_default();
-        let kept = self.skills.iter().filter(|skill| !dropped.iter().any(|slug| slug == skill.name().as_str()));
+        let kept =
+            self.skills.iter().filter(|skill| !dropped.iter().any(|slug| slug == skill.name().as_str()));
         add(&mut all, kept.cloned().collect());
         self.declaration = Some(Arc::new(declaration));
         self.resolved = Arc::new(resolved);

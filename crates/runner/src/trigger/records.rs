@@ -39,10 +39,18 @@ struct Record {
 
 #[derive(Debug)]
 enum State {
-    Waiting { running: bool, waiters: Vec<oneshot::Sender<CallReply>> },
-    Done { answer: Arc<CallAnswer>, bytes: usize },
+    Waiting {
+        running: bool,
+        waiters: Vec<oneshot::Sender<CallReply>>,
+    },
+    Done {
+        answer: Arc<CallAnswer>,
+        bytes: usize,
+    },
     /// It is done and its result was dropped; whether it was an error stays known.
-    Gone { failed: bool },
+    Gone {
+        failed: bool,
+    },
 }
 
 /// What is known of a call that comes in.
@@ -115,11 +123,15 @@ impl Records {
 
     /// Ready when nobody waits for the call any more.
     pub(crate) fn poll_abandoned(&mut self, id: &str, context: &mut Context<'_>) -> Poll<()> {
-        let Some(State::Waiting { waiters, .. }) = self.calls.get_mut(id).map(|record| &mut record.state) else {
+        let Some(State::Waiting { waiters, .. }) = self.calls.get_mut(id).map(|record| &mut record.state)
+        else {
             return Poll::Pending;
         };
         // Each is asked, so that each will wake us.
-        let gone = waiters.iter_mut().filter_map(|waiter| waiter.poll_closed(context).is_ready().then_some(())).count();
+        let gone = waiters
+            .iter_mut()
+            .filter_map(|waiter| waiter.poll_closed(context).is_ready().then_some(()))
+            .count();
         if gone == waiters.len() { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -253,7 +265,8 @@ mod tests {
     use crate::CallReport;
 
     fn call(id: &str, args: Value) -> ToolCall {
-        serde_json::from_value(json!({"toolCallId": id, "toolName": "octavus_code_run", "args": args})).unwrap()
+        serde_json::from_value(json!({"toolCallId": id, "toolName": "octavus_code_run", "args": args}))
+            .unwrap()
     }
 
     fn done(call: &ToolCall) -> CallReply {
@@ -264,8 +277,18 @@ mod tests {
     #[test]
     fn members_may_change_their_order_and_nothing_else() {
         let print = |args| fingerprint(&call("a", args));
-        assert_eq!(print(json!({"a": 1, "b": {"c": [1], "d": 2}})), print(json!({"b": {"d": 2, "c": [1]}, "a": 1})));
-        let different = [json!({}), json!({"a": "1"}), json!({"a": 1}), json!({"a": [1]}), json!(["a", 1]), json!({"a": {}})];
+        assert_eq!(
+            print(json!({"a": 1, "b": {"c": [1], "d": 2}})),
+            print(json!({"b": {"d": 2, "c": [1]}, "a": 1}))
+        );
+        let different = [
+            json!({}),
+            json!({"a": "1"}),
+            json!({"a": 1}),
+            json!({"a": [1]}),
+            json!(["a", 1]),
+            json!({"a": {}}),
+        ];
         for (n, one) in different.iter().enumerate() {
             for other in &different[n + 1..] {
                 assert_ne!(print(one.clone()), print(other.clone()), "{one} {other}");

@@ -27,7 +27,11 @@ pub async fn signals_arrive(driver: &dyn Driver) {
     for signal in [9, 11, 15] {
         let outcome = run(&mut sandbox, &Program::new().stdout("before\n").signal(signal)).await;
         assert_eq!(outcome.termination, Termination::Signaled(signal));
-        assert_eq!((outcome.stdout.head.as_str(), outcome.out_of_memory), ("before\n", None), "signal {signal}");
+        assert_eq!(
+            (outcome.stdout.head.as_str(), outcome.out_of_memory),
+            ("before\n", None),
+            "signal {signal}"
+        );
     }
     destroy(sandbox).await;
 }
@@ -56,7 +60,9 @@ pub async fn output_comes_while_the_program_runs(driver: &dyn Driver) {
         .expect("an outcome");
     let end = Instant::now();
     assert_eq!(outcome.stdout.head, "first\nsecond\n");
-    let when = |text: &str| seen.iter().find(|(_, seen, _)| seen == text).map(|(stream, _, at)| (*stream, end - *at));
+    let when = |text: &str| {
+        seen.iter().find(|(_, seen, _)| seen == text).map(|(stream, _, at)| (*stream, end - *at))
+    };
     for (text, stream) in [("first\n", StreamKind::Stdout), ("also\n", StreamKind::Stderr)] {
         let (kind, before) = when(text).unwrap_or_else(|| panic!("{text:?} did not come alone: {seen:?}"));
         assert_eq!(kind, stream);
@@ -70,7 +76,8 @@ pub async fn output_comes_while_the_program_runs(driver: &dyn Driver) {
 pub async fn long_streams_keep_head_and_tail(driver: &dyn Driver) {
     let mut sandbox = sandbox(driver).await;
     let numbers: String = (0..400).map(|number| format!("{number},")).collect();
-    let invalid: Vec<u8> = [b"\xff\xfe".as_slice(), "€".as_bytes(), b"\xe2\x82", "x".as_bytes()].concat().repeat(90);
+    let invalid: Vec<u8> =
+        [b"\xff\xfe".as_slice(), "€".as_bytes(), b"\xe2\x82", "x".as_bytes()].concat().repeat(90);
     let cases: [Vec<u8>; 6] = [
         numbers.into_bytes(),
         "é".repeat(500).into_bytes(),
@@ -200,7 +207,12 @@ pub async fn odd_arguments_arrive_as_they_are(driver: &dyn Driver) {
         let mut request = request([start, words(&odd)].concat());
         request.stream_limit = Some(1_000_000);
         let outcome = exec(&mut sandbox, &request).await;
-        assert_eq!(outcome.stdout.head, odd.map(|argument| format!("[{argument}]\n")).concat(), "{:?}", outcome.stderr);
+        assert_eq!(
+            outcome.stdout.head,
+            odd.map(|argument| format!("[{argument}]\n")).concat(),
+            "{:?}",
+            outcome.stderr
+        );
     }
     destroy(sandbox).await;
 }

@@ -146,7 +146,10 @@ pub async fn a_tar_becomes_files(driver: &dyn Driver) {
     let mut request = request(words(&["/skills/a/scripts/run.sh"]));
     request.cwd = "/skills/a/scripts".to_owned();
     let outcome = exec(&mut sandbox, &request).await;
-    assert_eq!((outcome.stdout.head.as_str(), outcome.termination), ("from a script\n", Termination::Exited(1)));
+    assert_eq!(
+        (outcome.stdout.head.as_str(), outcome.termination),
+        ("from a script\n", Termination::Exited(1))
+    );
     let change = [
         Program::new().write("/skills/a/SKILL.md", "x"),
         Program::new().remove("/skills/a/SKILL.md"),
@@ -160,7 +163,11 @@ pub async fn a_tar_becomes_files(driver: &dyn Driver) {
     done(put(&mut sandbox, "/skills/b", &skill, Owner::Init).await);
     // Inputs belong to programs.
     done(put(&mut sandbox, "/workspace/in", &tar(&[("data/a.csv", b"1,2\n", 0o644)]), Owner::User).await);
-    let program = Program::new().read("in/data/a.csv").write("in/data/a.csv", "3\n").write("in/data/b", "").remove("in");
+    let program = Program::new()
+        .read("in/data/a.csv")
+        .write("in/data/a.csv", "3\n")
+        .write("in/data/b", "")
+        .remove("in");
     assert_eq!(succeed(&mut sandbox, &program).await, "1,2\n");
     destroy(sandbox).await;
 }

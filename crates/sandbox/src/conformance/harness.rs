@@ -66,7 +66,9 @@ pub(super) fn request(argv: Vec<String>) -> ExecRequest {
     let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     ExecRequest {
         argv,
-        env: [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")].map(variable).to_vec(),
+        env: [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")]
+            .map(variable)
+            .to_vec(),
         cwd: "/workspace".to_owned(),
         stdin: None,
         timeout: Duration::from_secs(20),
@@ -153,16 +155,26 @@ pub(super) async fn blocked_with(sandbox: &mut Sandbox, attacks: &str, env: &[(&
     let text = format!("{}{}\n{}", outcome.stdout.head, outcome.stdout.tail, outcome.stderr.head);
     let mut tried = 0;
     let mut bad = Vec::new();
+    let mut finished = None;
     for line in outcome.stdout.head.lines() {
-        match line.split_once(": ") {
-            Some((_, verdict)) if verdict.starts_with("blocked") => tried += 1,
-            Some(("finished", count)) => assert_eq!(count, tried.to_string(), "lines are missing: {text}"),
-            _ => bad.push(line),
+        if let Some(count) = line.strip_prefix("finished: ") {
+            finished = count.parse().ok();
+            continue;
+        }
+        tried += 1;
+        // The first verdict counts: what comes behind it are words of the attack.
+        let verdict = |verdict: &str| line.find(verdict).unwrap_or(usize::MAX);
+        if verdict(": blocked (") >= verdict(": open (").min(verdict(": broken (")) {
+            bad.push(line);
         }
     }
     assert!(bad.is_empty(), "open: {bad:#?}\nall: {text}");
-    assert!(tried > 0 && outcome.termination == Termination::Exited(0), "{:?}: {text}", outcome.termination);
-    assert!(outcome.stdout.head.contains("\nfinished: "), "did not finish: {text}");
+    assert_eq!(
+        (outcome.termination, finished),
+        (Termination::Exited(0), Some(tried)),
+        "did not finish: {text}"
+    );
+    assert!(tried > 0, "nothing was tried: {text}");
 }
 
 /// An error with its causes.

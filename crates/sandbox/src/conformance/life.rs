@@ -42,7 +42,11 @@ pub async fn sandboxes_do_not_see_each_other(driver: &dyn Driver) {
     let write = places.iter().fold(Program::new(), |program, place| program.write(*place, "mine"));
     succeed(&mut first, &write).await;
     for place in places {
-        assert_eq!(run(&mut second, &Program::new().read(place)).await.termination, Termination::Exited(1), "{place}");
+        assert_eq!(
+            run(&mut second, &Program::new().read(place)).await.termination,
+            Termination::Exited(1),
+            "{place}"
+        );
     }
     assert!(list(&mut second).await.entries.is_empty());
     succeed(&mut second, &write).await;
@@ -51,7 +55,11 @@ pub async fn sandboxes_do_not_see_each_other(driver: &dyn Driver) {
     destroy(second).await;
     let mut third = sandbox(driver).await;
     for place in places {
-        assert_eq!(run(&mut third, &Program::new().read(place)).await.termination, Termination::Exited(1), "{place}");
+        assert_eq!(
+            run(&mut third, &Program::new().read(place)).await.termination,
+            Termination::Exited(1),
+            "{place}"
+        );
     }
     destroy(third).await;
 }

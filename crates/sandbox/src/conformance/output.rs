@@ -48,7 +48,8 @@ pub async fn everything_is_listed_as_what_it_is(driver: &dyn Driver) {
         (b"fifo", EntryKind::Special, 0),
     ];
     for (name, kind, size) in expected {
-        let entry = entries.get(name).unwrap_or_else(|| panic!("{} is not listed", String::from_utf8_lossy(name)));
+        let entry =
+            entries.get(name).unwrap_or_else(|| panic!("{} is not listed", String::from_utf8_lossy(name)));
         assert_eq!((entry.kind, entry.size), (kind, size), "{}", String::from_utf8_lossy(name));
     }
     for name in odd {
@@ -76,7 +77,11 @@ pub async fn a_rewritten_file_shows(driver: &dyn Driver) {
     assert_ne!(second[b"same".as_slice()], first[b"same".as_slice()], "written again");
     assert_eq!(second[b"other".as_slice()], first[b"other".as_slice()], "not touched");
     succeed(&mut sandbox, &Program::new().remove("/output/same").then(write())).await;
-    assert_ne!(marks(&mut sandbox).await[b"same".as_slice()], second[b"same".as_slice()], "removed and made again");
+    assert_ne!(
+        marks(&mut sandbox).await[b"same".as_slice()],
+        second[b"same".as_slice()],
+        "removed and made again"
+    );
     destroy(sandbox).await;
 }
 
@@ -86,11 +91,14 @@ pub async fn a_listing_is_bounded(driver: &dyn Driver) {
     succeed(&mut sandbox, &Program::new().many_files("/output/many", 10_000)).await;
     let listing = list(&mut sandbox).await;
     assert_eq!((listing.entries.len(), listing.truncated), (10_000, false));
-    for (most, expected, truncated) in [(10_000, 10_000, false), (9_999, 9_999, true), (1, 1, true), (0, 0, true)] {
+    for (most, expected, truncated) in
+        [(10_000, 10_000, false), (9_999, 9_999, true), (1, 1, true), (0, 0, true)]
+    {
         let listing = sandbox.list_output(most).await.expect("a listing");
         assert_eq!((listing.entries.len(), listing.truncated), (expected, truncated), "at most {most}");
     }
-    let wanted: Vec<FetchFile> = (0..10_000).step_by(97).map(|number| whole(format!("many/{number}"))).collect();
+    let wanted: Vec<FetchFile> =
+        (0..10_000).step_by(97).map(|number| whole(format!("many/{number}"))).collect();
     let fetched = fetch(&mut sandbox, wanted.clone()).await;
     for (file, fetched) in wanted.iter().zip(&fetched) {
         let number = file.path.strip_prefix(b"many/").expect("its own name");
@@ -188,16 +196,19 @@ pub async fn only_plain_output_files_are_fetched(driver: &dyn Driver) {
 pub async fn files_that_change_are_fetched_as_they_are(driver: &dyn Driver) {
     let mut sandbox = sandbox(driver).await;
     let names = ["gone", "shorter", "longer", "same"];
-    let program = names.iter().fold(Program::new(), |program, name| program.fill(format!("/output/{name}"), 1000));
+    let program =
+        names.iter().fold(Program::new(), |program, name| program.fill(format!("/output/{name}"), 1000));
     succeed(&mut sandbox, &program).await;
     let listed = list(&mut sandbox).await.entries;
     assert_eq!(listed.len(), 4);
-    let change = Program::new().remove("/output/gone").set_length("/output/shorter", 10).fill("/output/longer", 5000);
+    let change =
+        Program::new().remove("/output/gone").set_length("/output/shorter", 10).fill("/output/longer", 5000);
     succeed(&mut sandbox, &change).await;
     // With the sizes of the old listing as limits, as a capture would.
     let wanted = names.map(|name| FetchFile { path: name.into(), offset: 0, limit: 1000 }).to_vec();
     let fetched = fetch(&mut sandbox, wanted).await;
-    let sizes: Vec<_> = fetched.iter().map(|file| file.as_ref().map(|(size, bytes)| (*size, bytes.len()))).collect();
+    let sizes: Vec<_> =
+        fetched.iter().map(|file| file.as_ref().map(|(size, bytes)| (*size, bytes.len()))).collect();
     assert_eq!(sizes, [Err(&FileErrorKind::NotFound), Ok((10, 10)), Ok((5000, 1000)), Ok((1000, 1000))]);
     destroy(sandbox).await;
 }

@@ -23,10 +23,16 @@ pub async fn programs_end_at_their_limit(driver: &dyn Driver) {
         ("ignores SIGTERM", Program::new().ignore_sigterm().sleep(MINUTE)),
         ("is stopped", Program::new().stop()),
         ("forks", Program::new().children(40).ignore_sigterm().sleep(MINUTE)),
-        ("waits for a daemon", Program::new().daemon(Program::new().ignore_sigterm().sleep(MINUTE)).sleep(MINUTE)),
+        (
+            "waits for a daemon",
+            Program::new().daemon(Program::new().ignore_sigterm().sleep(MINUTE)).sleep(MINUTE),
+        ),
         ("floods", Program::new().flood(StreamKind::Stdout, None)),
         ("ignores SIGTERM and floods", Program::new().ignore_sigterm().flood(StreamKind::Stderr, None)),
-        ("cleans up for ever", Program::new().on_sigterm(Program::new().ignore_sigterm().sleep(MINUTE)).sleep(MINUTE)),
+        (
+            "cleans up for ever",
+            Program::new().on_sigterm(Program::new().ignore_sigterm().sleep(MINUTE)).sleep(MINUTE),
+        ),
     ];
     for (what, program) in programs {
         let mut request = request(Program::new().stdout("begun\n").then(program).argv());
@@ -59,7 +65,8 @@ pub async fn only_a_timeout_is_called_one(driver: &dyn Driver) {
 pub async fn sigterm_leaves_time_to_save(driver: &dyn Driver) {
     let mut sandbox = sandbox(driver).await;
     let save = Program::new().write("/output/partial", "half").stderr("saved\n").exit(0);
-    let mut request = request(Program::new().on_sigterm(save).write("/output/early", "x").sleep(MINUTE).argv());
+    let mut request =
+        request(Program::new().on_sigterm(save).write("/output/early", "x").sleep(MINUTE).argv());
     request.timeout = LIMIT;
     let outcome = exec(&mut sandbox, &request).await;
     assert_eq!((outcome.termination, outcome.stderr.head.as_str()), (Termination::TimedOut, "saved\n"));
@@ -73,7 +80,8 @@ pub async fn sigterm_leaves_time_to_save(driver: &dyn Driver) {
 /// session of its own that holds the streams, not while it ignores signals.
 pub async fn children_die_with_their_call(driver: &dyn Driver) {
     let mut sandbox = sandbox(driver).await;
-    let late = |path: &str| Program::new().ignore_sigterm().sleep(Duration::from_millis(600)).write(path, "late");
+    let late =
+        |path: &str| Program::new().ignore_sigterm().sleep(Duration::from_millis(600)).write(path, "late");
     let program = Program::new()
         .background(late("/workspace/child"))
         .daemon(late("/workspace/daemon"))
@@ -88,7 +96,11 @@ pub async fn children_die_with_their_call(driver: &dyn Driver) {
     succeed(&mut sandbox, &Program::new().sleep(Duration::from_millis(1200))).await;
     for path in ["/workspace/child", "/workspace/daemon"] {
         let found = sandbox.read(&super::harness::path(path), 0, 9).await.expect("an answer");
-        assert_eq!(found.map_err(|error| error.kind), Err(FileErrorKind::NotFound), "{path} was written after the end");
+        assert_eq!(
+            found.map_err(|error| error.kind),
+            Err(FileErrorKind::NotFound),
+            "{path} was written after the end"
+        );
     }
     destroy(sandbox).await;
 }

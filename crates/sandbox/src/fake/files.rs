@@ -172,7 +172,7 @@ impl FileSystem {
                 Some(_) => return Err(FsError::NotADirectory),
                 // `/dev` and the like exist only as prefixes of the roots.
                 None if left.is_empty() || ROOTS.iter().any(|root| is_below(root.as_bytes(), &next)) => {
-                    current = next
+                    current = next;
                 }
                 None => return Err(FsError::NotFound),
             }

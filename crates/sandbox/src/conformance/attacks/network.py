@@ -34,7 +34,6 @@ for family, kind, address in (
     (V4, TCP, ("169.254.169.254", 80)), (V4, TCP, ("1.1.1.1", 443)), (V4, UDP, ("1.1.1.1", 53)),
     (V4, TCP, ("10.0.0.1", 80)), (V4, TCP, ("172.17.0.1", 80)), (V4, TCP, ("192.168.0.1", 80)),
     (V4, UDP, ("224.0.0.251", 5353)), (V6, TCP, ("2606:4700:4700::1111", 443)), (V6, TCP, ("fd00:ec2::254", 80)),
-    (V6, UDP, ("ff02::1%lo", 5353)),
 ):
     attack(f"connect to {address}", lambda: prompt(lambda: connect(family, kind, address)), NOWHERE)
 def broadcast():

@@ -56,7 +56,7 @@ def score_of_init():
     with open(f"/proc/{PID}/oom_score_adj", "w") as file:
         file.write(before)
     return "written"
-attack("oom score of PID 1", score_of_init)
+attack("oom score of PID 1", score_of_init, (errno.ENOENT,))
 def own_oom_score():
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")

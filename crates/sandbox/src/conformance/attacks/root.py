@@ -33,13 +33,15 @@ def everywhere():
     raise Blocked("nowhere")
 attack("file anywhere", everywhere)
 
-mounts = [line.split() for line in open("/proc/self/mountinfo")]
-for fields in mounts:
+# Of several mounts on one place only the last can be reached.
+mounts = {line.split()[4]: line.split() for line in open("/proc/self/mountinfo")}
+for fields in mounts.values():
     point, options = fields[4], fields[5].split(",")
-    if not inside(point) and not point.startswith("/dev/"):
+    device = stat.S_ISCHR(os.stat(point).st_mode) if os.path.exists(point) else False
+    # Processes write below their own directory of /proc; what is the machine's there is another case.
+    if not inside(point) and not device and point != "/proc":
         check(f"mount {point} is read-only", "ro" in options, " ".join(fields))
     check(f"mount {point} is nosuid", "nosuid" in options, " ".join(fields))
-    device = stat.S_ISCHR(os.stat(point).st_mode) if os.path.exists(point) else False
     check(f"mount {point} is nodev", "nodev" in options or device, " ".join(fields))
 
 DEVICES = {"null", "zero", "full", "random", "urandom"}
@@ -55,7 +57,8 @@ check("no devices but the harmless", not extra, nodes)
 
 attack("change of /etc", lambda: open("/etc/passwd", "a").write("") or "opened", (errno.ENOENT,))
 attack("mode of /", lambda: os.chmod("/", stat.S_IMODE(os.stat("/").st_mode)) or "changed")
-attack("owner of /tmp", lambda: os.chown("/tmp", os.stat("/tmp").st_uid, os.stat("/tmp").st_gid + 1) if not ROOT else "root may")
+attack("owner of /tmp", lambda: os.chown("/tmp", os.stat("/tmp").st_uid, os.stat("/tmp").st_gid + 1) if not ROOT else "root may",
+       (errno.EINVAL,))
 def hard_link():
     os.link("/usr/bin/env", "/workspace/env")
     os.unlink("/workspace/env")

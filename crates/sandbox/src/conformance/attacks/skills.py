@@ -11,10 +11,18 @@ attack("owner", lambda: os.chown(FILE, os.getuid(), os.getgid()))
 attack("time", lambda: os.utime(FILE, (0, 0)))
 attack("new file", lambda: os.open("/skills/a/new", os.O_CREAT | os.O_WRONLY))
 attack("new directory", lambda: os.mkdir("/skills/new"))
-attack("rename", lambda: os.rename("/skills/a", "/skills/b"))
-attack("replace", lambda: os.rename("/workspace/own", FILE) if open("/workspace/own", "w").close() is None else None,
-       (errno.EXDEV,))
-attack("remove", lambda: os.unlink(FILE))
+attack("rename", lambda: os.rename("/skills/a", "/skills/b") or os.rename("/skills/b", "/skills/a"))
+def replace():
+    open("/workspace/own", "w").close()
+    os.rename("/workspace/own", FILE)
+    return "replaced"
+attack("replace", replace, (errno.EXDEV,))
+def remove():
+    text = open(FILE).read()
+    os.unlink(FILE)
+    open(FILE, "w").write(text)
+    return "removed"
+attack("remove", remove)
 attack("link into", lambda: os.symlink("/etc", "/skills/a/link"))
 attack("attribute", lambda: os.setxattr(FILE, "user.x", b"x"), (errno.EOPNOTSUPP,))
 def through_descriptor():

@@ -30,7 +30,6 @@ attack("raw IPv4", lambda: opened(socket.AF_INET, RAW, 1))
 attack("raw IPv4, all", lambda: opened(socket.AF_INET, RAW, 255))
 attack("raw IPv6", lambda: opened(socket.AF_INET6, RAW, 58))
 attack("SCTP", lambda: opened(socket.AF_INET, SEQ, 132), UNKNOWN)
-attack("MPTCP", lambda: opened(socket.AF_INET, STREAM, 262), UNKNOWN)
 for protocol in range(1, 23):
     attack(f"netlink {protocol}", lambda: opened(socket.AF_NETLINK, RAW, protocol), UNKNOWN)
 attack("socketpair of another family", pair, UNKNOWN[:1])

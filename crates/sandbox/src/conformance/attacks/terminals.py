@@ -8,13 +8,9 @@ for fd in (0, 1, null):
         # The kernel looks at 32 bits of the request, so a filter must do the same.
         attack(f"{name} with a high bit on {fd}", lambda: call("ioctl", fd, request | 1 << 32, byte))
         attack(f"{name} with all high bits on {fd}", lambda: call("ioctl", fd, request | 0xFFFFFFFF << 32, byte))
-def leader():
-    try:
-        os.setsid()
-    except OSError:
-        pass
-    return os.open("/dev/console", os.O_RDWR)
-attack("console", leader, (errno.ENOENT, errno.ENXIO))
+def terminal(path):
+    return os.open(path, os.O_RDWR | os.O_NOCTTY)
+attack("console", lambda: terminal("/dev/console"), (errno.ENOENT, errno.ENXIO))
 for number in range(3):
-    attack(f"/dev/tty{number}", lambda: os.open(f"/dev/tty{number}", os.O_RDWR), (errno.ENOENT, errno.ENXIO))
-    attack(f"/dev/pts/{number}", lambda: os.open(f"/dev/pts/{number}", os.O_RDWR), (errno.ENOENT, errno.ENXIO))
+    attack(f"/dev/tty{number}", lambda: terminal(f"/dev/tty{number}"), (errno.ENOENT, errno.ENXIO))
+    attack(f"/dev/pts/{number}", lambda: terminal(f"/dev/pts/{number}"), (errno.ENOENT, errno.ENXIO))

@@ -1,0 +1,69 @@
+//! Measures what the project promises about speed: every figure is a ratio against something measured in the same
+//! run, in shuffled order, with the median of the per-round ratios and a bootstrap interval.
+//!
+//! The reference is measured under two names; where those differ by more than chance, the machine was too busy and
+//! the run says that it is void. Every measured operation checks its result: nothing wins by failing.
+//!
+//! Two processes take part: this one, which holds sandboxes of its own for the rows below HTTP, and a real
+//! `skillbox serve` for the rows through it.
+
+mod capture;
+mod cases;
+mod host;
+mod http;
+mod native;
+mod report;
+mod statistics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Measure skillbox against the host
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    /// The skillbox executable to serve with
+    #[arg(long, default_value = "target/release/skillbox")]
+    skillbox: PathBuf,
+    /// Counted rounds; two more are thrown away first
+    #[arg(long, default_value_t = 40)]
+    rounds: usize,
+    /// Write all figures to this file, as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Leave out the rows that move a gigabyte
+    #[arg(long)]
+    short: bool,
+}
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(driver_native::LAUNCHER_COMMAND) {
+        return driver_native::run_launcher();
+    }
+    let arguments = Arguments::parse();
+    match tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let before = report::Machine::now();
+    let native = native::Native::start().await?;
+    let server = http::Server::start(&arguments.skillbox)?;
+    let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
+    rows.extend(native.throughput().await?);
+    rows.extend(native.idle_memory().await?);
+    rows.extend(capture::rows(&native, arguments.short).await?);
+    server.stop()?;
+    native.stop().await?;
+    report::print(&before, &rows);
+    if let Some(path) = &arguments.json {
+        report::write_json(path, &before, &rows)?;
+    }
+    Ok(())
+}

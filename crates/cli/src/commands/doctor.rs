@@ -1,0 +1,278 @@
+//! `skillbox doctor`: what this machine gives, line by line, each with what to do about it; and one real sandbox.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use driver_native::Wall;
+use runner::{CallRequest, Declaration};
+use sandbox::{Check, CheckState};
+use serde_json::{Value, json};
+use server::Listen;
+use tokio_util::sync::CancellationToken;
+use tool::ToolName;
+
+use crate::{
+    args::{Doctor, Global},
+    commands::program,
+    error::{CommandError, Kind},
+    escape,
+    exit::Exit,
+    output::{self, BAD, DIM, GOOD, Output, WEAK},
+    sandboxes::{self, OneRunner},
+    skills,
+    units::show_duration,
+};
+
+/// How long a server may take to answer.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is read of its answer.
+const READY_BYTES: u64 = 64 * 1024;
+
+pub(crate) fn execute(command: &Doctor, global: &Global, output: Output) -> Result<Exit, CommandError> {
+    match &command.ready {
+        Some(listen) => ready(listen, output),
+        None => machine(global, output),
+    }
+}
+
+fn machine(global: &Global, output: Output) -> Result<Exit, CommandError> {
+    let checks = sandboxes::block_on(async |cancel| Ok(look(global, output, &cancel).await))?;
+    let works = !checks.iter().any(|check| check.state == CheckState::Missing);
+    if output.json {
+        let entries: Vec<Value> = checks.iter().map(entry).collect();
+        output.print_json(&json!({"schemaVersion": 1, "ready": works, "checks": entries}))?;
+    } else {
+        output::print(&checks.iter().map(line).collect::<String>())?;
+        let weak = checks.iter().filter(|check| check.state == CheckState::Weak).count();
+        output.note(match (works, weak) {
+            (false, _) => "sandboxes cannot be made here",
+            (true, 0) => "everything is there",
+            (true, _) => "sandboxes can be made here, with what is said above",
+        });
+    }
+    Ok(if works { Exit::OK } else { Exit::FINDINGS })
+}
+
+async fn look(global: &Global, output: Output, cancel: &CancellationToken) -> Vec<Check> {
+    let quiet = Output { quiet: true, ..output };
+    let mut checks = Vec::new();
+    match OneRunner::start(global, skills::catalog(Vec::new()), quiet).await {
+        Ok(one) => {
+            if let Err(error) = one.runner.driver().reap().await {
+                let remedy = Some("end the processes that hold it, or restart the machine".to_owned());
+                let detail = CommandError::from(error).message;
+                checks.push(Check {
+                    name: "remains of earlier runs".into(),
+                    state: CheckState::Weak,
+                    detail,
+                    remedy,
+                });
+            }
+            checks.extend(one.runner.driver().checks().await);
+            checks.push(real_sandbox(&one, cancel).await);
+            one.stop().await;
+        }
+        Err(error) => checks.push(Check {
+            name: "driver".to_owned(),
+            state: CheckState::Missing,
+            detail: with_causes(&error),
+            // Its own hint would be this command.
+            remedy: Some(
+                "allow unprivileged user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
+                 `kernel.apparmor_restrict_unprivileged_userns=0`), or run as root"
+                    .to_owned(),
+            ),
+        }),
+    }
+    checks.extend(for_dependencies());
+    checks
+}
+
+fn with_causes(error: &CommandError) -> String {
+    std::iter::once(&error.message).chain(&error.causes).cloned().collect::<Vec<_>>().join(": ")
+}
+
+/// What counts in the end: Python runs in a sandbox, by the way that tool calls take.
+async fn real_sandbox(one: &OneRunner, cancel: &CancellationToken) -> Check {
+    let name = "a real sandbox".to_owned();
+    let begin = Instant::now();
+    let args = json!({"language": "python", "code": "pass", "timeout": 30_000});
+    let call = CallRequest::new(program::call(ToolName::CodeRun, args));
+    let answer = match sandboxes::trigger() {
+        Ok(trigger) => one.call(&trigger, Declaration::default(), call, cancel).await,
+        Err(error) => Err(error),
+    };
+    let broken = |detail: String| Check {
+        name: name.clone(),
+        state: CheckState::Missing,
+        detail,
+        remedy: Some("see the lines above; `skillbox -vv code -c pass` shows the runner's log".to_owned()),
+    };
+    match answer {
+        Err(error) => broken(with_causes(&error)),
+        Ok(answer) => match (&answer.report.program, &answer.answer.result.error) {
+            (Some(ran), None) if ran.exit_code == 0 => Check {
+                name,
+                state: CheckState::Good,
+                detail: format!("ran `python3` and was removed again in {}", show_duration(begin.elapsed())),
+                remedy: None,
+            },
+            (Some(ran), None) => broken(format!("`python3` ended with {}", ran.exit_code)),
+            (_, error) => {
+                let told = error.clone().unwrap_or_else(|| "the call failed".to_owned());
+                let fault =
+                    answer.report.fault.as_deref().map(|fault| format!(": {fault}")).unwrap_or_default();
+                broken(format!("{told}{fault}"))
+            }
+        },
+    }
+}
+
+/// What resolves the dependencies of skills. Without it, skills that need none still run.
+fn for_dependencies() -> Vec<Check> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| {
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
+    };
+    let tool = match (found("uv"), found("pip3").or_else(|| found("pip"))) {
+        (Some(uv), _) => good("packages", format!("uv at {}", uv.display())),
+        (None, Some(pip)) => good("packages", format!("pip at {}; `uv` would be faster", pip.display())),
+        (None, None) if Path::new("/usr/lib/python3/dist-packages/pip").is_dir() => {
+            good("packages", "pip of /usr/bin/python3".to_owned())
+        }
+        (None, None) => Check {
+            name: "packages".to_owned(),
+            state: CheckState::Weak,
+            detail: "there is no uv and no pip: skills with requirements will not run".to_owned(),
+            remedy: Some("install one: `apt-get install python3-pip`, or `pip install uv`".to_owned()),
+        },
+    };
+    let cache = match sandboxes::layer_cache() {
+        Ok(cache) => good("cache", cache.display().to_string()),
+        Err(error) => Check {
+            name: "cache".into(),
+            state: CheckState::Missing,
+            detail: error.message,
+            remedy: error.hint,
+        },
+    };
+    vec![tool, cache]
+}
+
+fn is_program(file: &PathBuf) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn good(name: &str, detail: String) -> Check {
+    Check { name: name.to_owned(), state: CheckState::Good, detail, remedy: None }
+}
+
+fn line(check: &Check) -> String {
+    let (style, mark) = match check.state {
+        CheckState::Good => (GOOD, "ok     "),
+        CheckState::Weak => (WEAK, "weak   "),
+        CheckState::Missing => (BAD, "missing"),
+    };
+    let (name, detail) = (escape::line(&check.name), escape::line(&check.detail));
+    let mut line = format!("{style}{mark}{style:#} {name}: {detail}\n");
+    if let Some(remedy) = &check.remedy {
+        line.push_str(&format!("        {DIM}→{DIM:#} {}\n", escape::line(remedy)));
+    }
+    line
+}
+
+fn entry(check: &Check) -> Value {
+    let state = match check.state {
+        CheckState::Good => "good",
+        CheckState::Weak => "weak",
+        CheckState::Missing => "missing",
+    };
+    let mut entry = json!({"name": check.name, "state": state, "detail": check.detail});
+    if let Some(remedy) = &check.remedy {
+        entry["remedy"] = json!(remedy);
+    }
+    if let Some(wall) = Wall::ALL.iter().find(|wall| check.name == format!("wall `{}`", wall.name())) {
+        entry["wall"] = json!(wall.name());
+    }
+    entry
+}
+
+/// Asks a running server. Made for health checks of containers, which often have no curl.
+fn ready(listen: &Listen, output: Output) -> Result<Exit, CommandError> {
+    let place = match listen {
+        Listen::Tcp(address) => format!("http://{address}"),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let asked = match listen {
+        Listen::Tcp(address) => TcpStream::connect_timeout(address, READY_TIMEOUT).and_then(|stream| {
+            stream.set_read_timeout(Some(READY_TIMEOUT))?;
+            ask(stream, &address.to_string())
+        }),
+        Listen::Unix(path) => UnixStream::connect(path).and_then(|stream| {
+            stream.set_read_timeout(Some(READY_TIMEOUT))?;
+            ask(stream, "localhost")
+        }),
+    };
+    let answer = asked.map_err(|error| CommandError {
+        kind: Kind::Internal,
+        ..CommandError::io(format!("no server answers at {place}"), &error)
+    })?;
+    let ready = status(&answer) == Some(200);
+    if output.json {
+        output.print_json(&json!({"schemaVersion": 1, "ready": ready, "server": place}))?;
+    } else {
+        output::print(if ready { "ready\n" } else { "not ready\n" })?;
+        if !ready {
+            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            output.note(&escape::text(body.trim()));
+        }
+    }
+    Ok(if ready { Exit::OK } else { Exit::FINDINGS })
+}
+
+fn ask(mut stream: impl Read + Write, host: &str) -> std::io::Result<String> {
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(READY_BYTES).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The status of an HTTP answer.
+fn status(answer: &str) -> Option<u16> {
+    let (version, rest) = answer.split_once(' ')?;
+    version.starts_with("HTTP/1.").then(|| rest.get(..3)?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_200_is_ready() {
+        assert_eq!(status("HTTP/1.1 200 OK\r\n\r\n"), Some(200));
+        assert_eq!(status("HTTP/1.1 503 Service Unavailable\r\n"), Some(503));
+        for other in ["", "SSH-2.0", "HTTP/1.1", "HTTP/1.1 x", "200 OK"] {
+            assert_eq!(status(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_to_do() {
+        let check = Check {
+            name: "wall `uids`".into(),
+            state: CheckState::Weak,
+            detail: "none".into(),
+            remedy: Some("install `uidmap`".into()),
+        };
+        let plain = anstream::adapter::strip_str(&line(&check)).to_string();
+        assert_eq!(plain, "weak    wall `uids`: none\n        → install `uidmap`\n");
+        assert_eq!(entry(&check)["wall"], "uids");
+    }
+}

@@ -1,0 +1,151 @@
+//! The conformance suite on the native driver: here as whoever runs it, and once more as others and elsewhere.
+//!
+//! Run by root, it starts itself again as an ordinary user with subordinate ids, as one without, and in a small virtual
+//! machine with a stock Debian kernel and nothing but cgroup v2, there as root and as users. What is not there is
+//! said, and is a failure where `REQUIRE` names it (`user`, `qemu`).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use driver_native::{Config, LAUNCHER_COMMAND, NativeDriver, RootDirectory, Wall, run_launcher};
+use libtest_mimic::{Arguments, Failed, Trial};
+use sandbox::conformance::{CASES, Case};
+use sandbox::{CheckState, Driver};
+use tokio::runtime::Runtime;
+
+/// Set for the runs that this run starts.
+const INNER: &str = "SKILLBOX_CONFORMANCE_INNER";
+
+/// The ordinary user with subordinate ids that `make setup` makes.
+const USER: &str = "skillbox-test";
+
+/// Cases whose promise rests on cgroups; where those are allowed to be missing there is nothing to hold it.
+const NEED_CGROUP: [&str; 6] = [
+    "life::out_of_memory_is_reported_and_survived",
+    "resources::processes_are_bounded",
+    "resources::a_fork_bomb_stays_inside",
+    "resources::memory_is_bounded",
+    "resources::out_of_memory_belongs_to_its_call",
+    "resources::cpu_is_bounded",
+];
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(LAUNCHER_COMMAND) {
+        return run_launcher();
+    }
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new().expect("a runtime"));
+    let driver = Arc::new(runtime.block_on(start()));
+    let has_cgroup = !missing(&runtime, &*driver).contains(&Wall::Cgroup);
+    let mut trials: Vec<Trial> =
+        CASES.iter().map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver), has_cgroup)).collect();
+    if std::env::var_os(INNER).is_none() {
+        trials.extend(elsewhere());
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    runtime.block_on(driver.shutdown()).expect("the driver ends in order");
+    conclusion.exit_code()
+}
+
+async fn start() -> NativeDriver {
+    let config = Config {
+        root: RootDirectory::Host,
+        layer_roots: Vec::new(),
+        runtime_directory: None,
+        // Root must have all walls; ordinary users have what their machine gives them.
+        allow_missing: if is_root() { BTreeSet::new() } else { BTreeSet::from(Wall::ALL) },
+        launcher: None,
+    };
+    NativeDriver::start(config).await.unwrap_or_else(|error| panic!("no driver: {error}: {:?}", error.source))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn missing(runtime: &Runtime, driver: &dyn Driver) -> Vec<Wall> {
+    let checks = runtime.block_on(driver.checks());
+    let weak = checks.iter().filter(|check| check.state != CheckState::Good);
+    weak.filter_map(|check| Wall::from_name(check.name.strip_prefix("wall `")?.strip_suffix('`')?)).collect()
+}
+
+fn trial(case: Case, runtime: Arc<Runtime>, driver: Arc<NativeDriver>, has_cgroup: bool) -> Trial {
+    let without = !has_cgroup && NEED_CGROUP.contains(&case.name);
+    Trial::test(case.name, move || {
+        // The case's panic is the trial's failure; libtest-mimic catches it.
+        runtime.block_on((case.run)(&*driver));
+        Ok(())
+    })
+    .with_ignored_flag(without)
+}
+
+/// The same suite as other users and on another kernel.
+fn elsewhere() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    if is_root() {
+        trials.push(Trial::test("elsewhere::as_a_user_with_subordinate_ids", || as_user(USER)));
+        trials.push(Trial::test("elsewhere::as_a_user_without_subordinate_ids", || as_user("nobody")));
+    }
+    for user in ["root", "delegated", "plain"] {
+        trials.push(Trial::test(format!("elsewhere::on_pure_cgroup_v2_as_{user}"), move || in_machine(user)));
+    }
+    trials
+}
+
+fn as_user(user: &str) -> Result<(), Failed> {
+    let known = Command::new("id").arg(user).output().is_ok_and(|output| output.status.success());
+    if !known {
+        return not_here("user", &format!("there is no user {user} (`make setup` makes it)"));
+    }
+    // A place that the user can reach and write.
+    let place = tempfile::tempdir()?;
+    let executable = place.path().join("conformance");
+    std::fs::copy(std::env::current_exe()?, &executable)?;
+    let owner = Command::new("chown").args(["-R", user]).arg(place.path()).status()?;
+    if !owner.success() {
+        return Err("the user's directory could not be prepared".into());
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", group_of(user)?.as_str(), "--init-groups", "--reset-env"]);
+    command.arg("env").arg(format!("{INNER}=1")).arg(format!("XDG_RUNTIME_DIR={}", place.path().display()));
+    command.arg(&executable).arg("--test-threads=2").current_dir("/");
+    finish(command)
+}
+
+fn group_of(user: &str) -> Result<String, Failed> {
+    let output = Command::new("id").args(["-gn", user]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn in_machine(user: &str) -> Result<(), Failed> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vm");
+    let ready = Command::new(scripts.join("prepare.sh")).arg("--check").output().is_ok_and(|out| out.status.success());
+    if !ready {
+        return not_here("qemu", "the virtual machine is not prepared (`make setup` prepares it)");
+    }
+    let executable: PathBuf = std::env::current_exe()?;
+    let mut command = Command::new(scripts.join("run.sh"));
+    command.args(["--user", user, "--env", &format!("{INNER}=1")]).arg(executable).arg("--test-threads=2");
+    finish(command)
+}
+
+fn finish(mut command: Command) -> Result<(), Failed> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Err(format!("{}:\n{said}", output.status).into())
+}
+
+fn not_here(capability: &str, why: &str) -> Result<(), Failed> {
+    let required = std::env::var("REQUIRE").unwrap_or_default();
+    if required.split(',').any(|name| name == capability) {
+        return Err(why.into());
+    }
+    println!("skipped: {why}");
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Whether the process lives, and whether tool calls would work.
+
+use axum::{Json, extract::State, response::IntoResponse as _};
+use serde_json::json;
+
+use crate::{
+    app::App,
+    problem::{Answer, Code, Problem},
+};
+
+/// `GET /healthz`
+pub(crate) async fn alive() -> Answer {
+    Ok(Json(json!({"status": "ok"})).into_response())
+}
+
+/// `GET /readyz`
+pub(crate) async fn ready(State(app): State<App>) -> Answer {
+    let verdict = app.readiness.verdict(&app.runner).await;
+    if !verdict.reasons.is_empty() {
+        let detail = format!("not ready: {}", verdict.reasons.join("; "));
+        let problem = Problem::new(Code::NotReady, detail).retry_after(app.config.retry_after);
+        return Err(problem.with("ready", false).with("reasons", verdict.reasons));
+    }
+    let mut body = json!({"ready": true});
+    if !verdict.weak_walls.is_empty() {
+        body["weakWalls"] = verdict.weak_walls.into();
+    }
+    Ok(Json(body).into_response())
+}
