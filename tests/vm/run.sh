@@ -85,11 +85,12 @@ mkfs.erofs --all-root "$work/payload.erofs" "$work/payload" >/dev/null 2>"$work/
 mkfifo "$work/silence"
 exec 8<>"$work/silence"
 
-# `-accel kvm` hangs on machines whose /dev/kvm is nested, hence emulation everywhere.
+# `-accel kvm` hangs on machines whose /dev/kvm is nested, hence emulation everywhere. On a busy host an emulated timer may
+# be so late that the kernel takes it for broken and stops, unless it is told not to check.
 setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" setpriv --pdeathsig KILL qemu-system-x86_64 \
     -no-user-config -nodefaults -display none -monitor none -no-reboot \
     -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
-    -kernel "$cache/kernel/vmlinuz" -initrd "$cache/initramfs" -append "console=ttyS0 quiet panic=-1" \
+    -kernel "$cache/kernel/vmlinuz" -initrd "$cache/initramfs" -append "console=ttyS0 quiet panic=-1 no_timer_check" \
     -serial "file:$work/console" \
     -drive "file=$cache/root.erofs,if=none,id=root,format=raw,readonly=on" -device virtio-blk-pci,drive=root,addr=4 \
     -drive "file=$work/payload.erofs,if=none,id=payload,format=raw,readonly=on" -device virtio-blk-pci,drive=payload,addr=5 \

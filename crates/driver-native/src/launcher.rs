@@ -149,8 +149,9 @@ impl<'a> Launcher<'a> {
                 let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
                 sys::unshare(libc::CLONE_NEWUSER).map_err(about("a user namespace"))?;
                 fs::write("/proc/self/setgroups", "deny")?;
-                fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-                fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+                // Not as root, which the launcher need not be: what it creates it has all capabilities over anyway.
+                fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
+                fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
             }
             Ids::Subordinate { .. } => {
                 sys::unshare(libc::CLONE_NEWUSER).map_err(about("a user namespace"))?;
@@ -374,13 +375,13 @@ impl<'a> Launcher<'a> {
             Ids::Subordinate { first, .. } => Some(first + slot * IDS_PER_SANDBOX),
             Ids::Single => None,
         };
-        let map = match first {
+        let map = |own: u32| match first {
             Some(first) => format!("0 {first} 1\n{user} {} 1\n65534 {} 1\n", first + 1, first + 2),
-            None => format!("{user} 0 1\n"),
+            None => format!("{user} {own} 1\n"),
         };
         let proc = format!("{}/{pid}", stage::PROC);
-        fs::write(format!("{proc}/uid_map"), &map)?;
-        fs::write(format!("{proc}/gid_map"), &map)
+        fs::write(format!("{proc}/uid_map"), map(rustix::process::getuid().as_raw()))?;
+        fs::write(format!("{proc}/gid_map"), map(rustix::process::getgid().as_raw()))
     }
 
     fn read_report(&mut self, number: u64) -> io::Result<()> {

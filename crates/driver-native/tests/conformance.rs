@@ -110,7 +110,7 @@ fn as_user(user: &str) -> Result<(), Failed> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", group_of(user)?.as_str(), "--init-groups", "--reset-env"]);
     command.arg("env").arg(format!("{INNER}=1")).arg(format!("XDG_RUNTIME_DIR={}", place.path().display()));
-    command.arg(&executable).arg("--test-threads=2").current_dir("/");
+    command.arg(&executable).arg("--test-threads=2").current_dir(place.path());
     finish(command)
 }
 
