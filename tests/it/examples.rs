@@ -26,7 +26,13 @@ struct Example {
 const SAYS: &str = "https://octavus.ai/?a=1&b=ü";
 
 const EXAMPLES: [Example; 3] = [
-    Example { skill: "qr-code", script: "generate.py", args: &["--data", SAYS], files: &["qrcode.png"], check: check_qr },
+    Example {
+        skill: "qr-code",
+        script: "generate.py",
+        args: &["--data", SAYS],
+        files: &["qrcode.png"],
+        check: check_qr,
+    },
     Example {
         skill: "data-analysis",
         script: "analyze.py",
@@ -52,14 +58,21 @@ fn check_qr(out: &Path) {
     }
     // A scanner reads from it what went in.
     let scanned = Command::new("zbarimg").args(["--quiet", "--raw"]).arg(&path).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&scanned.stdout).trim_end(), SAYS, "{}", String::from_utf8_lossy(&scanned.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&scanned.stdout).trim_end(),
+        SAYS,
+        "{}",
+        String::from_utf8_lossy(&scanned.stderr)
+    );
 }
 
 fn check_chart(out: &Path) {
     let (width, height) = png_size(&fs::read(out.join("chart.png")).unwrap());
     assert!(width >= 400 && height >= 300, "{width}x{height}");
-    let summary: Value = serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
-    let rows = fs::read_to_string(example("data-analysis").join("assets/sales.csv")).unwrap().lines().count() - 1;
+    let summary: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    let rows =
+        fs::read_to_string(example("data-analysis").join("assets/sales.csv")).unwrap().lines().count() - 1;
     assert_eq!(summary["rows"], json!(rows), "{summary}");
 }
 
@@ -68,7 +81,8 @@ fn check_report(out: &Path) {
     assert!(markdown.contains("# Beispiel"), "{markdown}");
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(html.contains("Beispiel &lt;1&gt;") && html.trim_end().ends_with("</html>"), "{html}");
-    let statistics: Value = serde_json::from_str(&fs::read_to_string(out.join("statistics.json")).unwrap()).unwrap();
+    let statistics: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("statistics.json")).unwrap()).unwrap();
     assert!(statistics.is_object(), "{statistics}");
 }
 
@@ -92,8 +106,10 @@ impl Example {
 
 /// The names of what is in a directory, in order.
 fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -116,14 +132,18 @@ fn each_runs_from_its_folder_and_from_a_bundle() {
         let folder = example(it.skill);
         let ran = it.run(&folder, &directory.path().join("from-folder"));
         // Each prints one JSON line for the model.
-        let said: Value = serde_json::from_str(ran.stdout.trim_end()).unwrap_or_else(|_| panic!("{}", ran.stdout));
+        let said: Value =
+            serde_json::from_str(ran.stdout.trim_end()).unwrap_or_else(|_| panic!("{}", ran.stdout));
         assert!(said.is_object() && said.get("error").is_none(), "{said}");
         let packed = directory.path().join(format!("{}.skill", it.skill));
         fs::write(&packed, bundle::of_folder(&folder)).unwrap();
         let valid = run_in(directory.path(), &["validate", packed.to_str().unwrap()]);
         assert_eq!(valid.code(), 0, "{}{}", valid.stdout, valid.stderr);
         it.run(&packed, &directory.path().join("from-bundle"));
-        let same = |name: &str| ["from-folder", "from-bundle"].map(|from| fs::read(directory.path().join(from).join(name)).unwrap());
+        let same = |name: &str| {
+            ["from-folder", "from-bundle"]
+                .map(|from| fs::read(directory.path().join(from).join(name)).unwrap())
+        };
         for name in it.files {
             let [folder, bundle] = same(name);
             assert_eq!(folder, bundle, "{}: {name} differs between folder and bundle", it.skill);
@@ -148,7 +168,8 @@ fn each_says_what_is_wrong_with_its_arguments() {
         args.extend(wrong);
         let ran = run_in(directory.path(), &args);
         assert_eq!(ran.code(), 1, "{}: {}", it.skill, ran.stderr);
-        let said: Value = serde_json::from_str(ran.stdout.trim_end()).unwrap_or_else(|_| panic!("{}", ran.stdout));
+        let said: Value =
+            serde_json::from_str(ran.stdout.trim_end()).unwrap_or_else(|_| panic!("{}", ran.stdout));
         assert!(said["error"].as_str().is_some_and(|error| !error.is_empty()), "{said}");
     }
 }
@@ -163,7 +184,8 @@ fn each_runs_uploaded_over_http() {
     let server = Serve::with(&Options { skills: Some(empty.path().to_owned()), ..Options::default() });
     for it in EXAMPLES {
         let bundle = bundle::of_folder(&example(it.skill));
-        let installed = server.request("POST", "/v1/skills").body("application/zip", bundle).send().expect(201);
+        let installed =
+            server.request("POST", "/v1/skills").body("application/zip", bundle).send().expect(201);
         assert_eq!(installed["dependencies"]["state"], "ready", "{installed}");
         let run = call("skill_run", &json!({"skill": it.skill, "script": it.script, "args": it.args}));
         let answer = server.call(it.skill, &[it.skill], &[run]);
@@ -195,6 +217,7 @@ fn dependencies_come_from_the_cache_the_second_time() {
     run_in(directory.path(), &args("one")).success();
     let offline = [["--offline"].as_slice(), &args("two")].concat();
     run_in(directory.path(), &offline).success();
-    let [one, two] = ["one", "two"].map(|out| fs::read(directory.path().join(out).join("qrcode.png")).unwrap());
+    let [one, two] =
+        ["one", "two"].map(|out| fs::read(directory.path().join(out).join("qrcode.png")).unwrap());
     assert_eq!(one, two);
 }

@@ -39,7 +39,13 @@ fn node(server: &Serve, script: &str) {
     node.arg(script).current_dir(scripts()).env("SKILLBOX_URL", server.url()).env("SKILLBOX_TOKEN", TOKEN);
     let output = node.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{script}: {}{}\nserver:\n{}", text(&output.stdout), text(&output.stderr), server.log());
+    assert!(
+        output.status.success(),
+        "{script}: {}{}\nserver:\n{}",
+        text(&output.stdout),
+        text(&output.stderr),
+        server.log()
+    );
 }
 
 /// Asks the published schemas.
@@ -106,7 +112,11 @@ fn recorded_runs_are_what_the_schemas_want() {
     let answer = server.call("answer", &["qr-code"], &calls("a"));
     accepted("answer", &answer.to_string());
     // The long output is cut, and the result says by how much.
-    assert_eq!(answer["toolResults"][7]["result"]["truncated"]["stdout"], 200_001, "{}", answer["toolResults"][7]);
+    assert_eq!(
+        answer["toolResults"][7]["result"]["truncated"]["stdout"], 200_001,
+        "{}",
+        answer["toolResults"][7]
+    );
     let stream = server.stream("stream", &["qr-code"], &calls("s")).whole();
     accepted("stream", stream.text());
     // An empty list of calls is a stream, too.
@@ -136,7 +146,11 @@ fn the_check_finds_what_the_sdks_would_drop() {
     }
     // Accepted by the packages alone, yet the chat never shows that the call has ended.
     assert_eq!(check("event", &no_output.to_string()).status.code(), Some(1), "{no_output}");
-    for stream in ["data:{\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n", "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\r\n\r\ndata: [DONE]\r\n\r\n", ""] {
+    for stream in [
+        "data:{\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n",
+        "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\r\n\r\ndata: [DONE]\r\n\r\n",
+        "",
+    ] {
         assert_eq!(check("stream", stream).status.code(), Some(1), "{stream:?}");
     }
 }

@@ -73,7 +73,10 @@ fn a_killed_runner_leaves_nothing_after_a_restart() {
     }
     let mut server = Serve::start();
     let (_streams, before) = busy(&server, &["a", "b", "c"]);
-    assert!(!remains::cgroups(server.pid()).is_empty() || !has_cgroups(), "the runner has cgroups while it works");
+    assert!(
+        !remains::cgroups(server.pid()).is_empty() || !has_cgroups(),
+        "the runner has cgroups while it works"
+    );
     let since = Instant::now();
     server.kill();
     let directory = server.keep_directory();
@@ -96,7 +99,10 @@ fn a_runner_killed_at_any_moment_leaves_nothing() {
     let mut server = Serve::start();
     let directory = server.keep_directory();
     for delay in [0, 1, 3, 8, 20, 50] {
-        let calls = [call("file_write", &json!({"path": "/output/a.bin", "content": "x".repeat(1 << 20)})), bash(TREE)];
+        let calls = [
+            call("file_write", &json!({"path": "/output/a.bin", "content": "x".repeat(1 << 20)})),
+            bash(TREE),
+        ];
         let connection = server.send_only(&format!("t{delay}"), &calls);
         // Not a wait for something, but the moment of the blow.
         let moment = Instant::now() + Duration::from_millis(delay);
@@ -123,7 +129,9 @@ fn programs_end_although_nobody_restarts_the_runner() {
     let mut server = Serve::start();
     let (_streams, before) = busy(&server, &["a", "b"]);
     server.kill();
-    until("all processes end by themselves", RECOVERY, || before.processes.iter().all(|process| !process.lives()).then_some(()));
+    until("all processes end by themselves", RECOVERY, || {
+        before.processes.iter().all(|process| !process.lives()).then_some(())
+    });
 }
 
 #[test]
@@ -135,11 +143,17 @@ fn a_killed_launcher_is_a_fault_that_is_told_and_leaves_nothing() {
     let (streams, before) = busy(&server, &["a", "b"]);
     let since = Instant::now();
     kill(&remains::launcher(server.pid()));
-    until("the sandboxes end", RECOVERY, || before.processes.iter().all(|process| !process.lives()).then_some(()));
+    until("the sandboxes end", RECOVERY, || {
+        before.processes.iter().all(|process| !process.lives()).then_some(())
+    });
     // The callers hear of it, as a fault of ours and not as a result of the program.
     for stream in streams {
         let text = stream.whole();
-        assert!(text.text().contains("tool-output-error") || text.text().contains("\"error\""), "{}", text.text());
+        assert!(
+            text.text().contains("tool-output-error") || text.text().contains("\"error\""),
+            "{}",
+            text.text()
+        );
         assert!(!text.text().contains("tool-output-available"), "{}", text.text());
     }
     server.signal(Signal::TERM);
@@ -210,7 +224,8 @@ fn stored_files_survive_a_killed_runner() {
     }
     let mut server = Serve::start();
     let result = server.result("s", &bash("echo kept > /output/kept.txt"));
-    let link = result["outputFiles"][0]["url"].as_str().unwrap().strip_prefix(&server.url()).unwrap().to_owned();
+    let link =
+        result["outputFiles"][0]["url"].as_str().unwrap().strip_prefix(&server.url()).unwrap().to_owned();
     let (_streams, _) = busy(&server, &["t"]);
     server.kill();
     let directory = server.keep_directory();
@@ -246,7 +261,12 @@ fn a_killed_command_leaves_nothing_after_the_next_one() {
     let clean = within(RECOVERY.saturating_sub(since.elapsed()), || {
         (left(pid, &before).is_empty() && entries(&temporary) == 0).then_some(())
     });
-    assert!(clean.is_some(), "left: {:#?}, and {} temporary directories", left(pid, &before), entries(&temporary));
+    assert!(
+        clean.is_some(),
+        "left: {:#?}, and {} temporary directories",
+        left(pid, &before),
+        entries(&temporary)
+    );
 }
 
 fn entries(directory: &Path) -> usize {

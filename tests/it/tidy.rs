@@ -65,7 +65,9 @@ fn crates() -> BTreeMap<String, PathBuf> {
 
 /// The names of the dependencies in a table such as `dependencies`, also those for one platform only.
 fn dependencies(manifest: &Table, kind: &str) -> BTreeSet<String> {
-    let keys = |table: &Table| table.get(kind).and_then(toml::Value::as_table).map(|table| table.keys().cloned().collect());
+    let keys = |table: &Table| {
+        table.get(kind).and_then(toml::Value::as_table).map(|table| table.keys().cloned().collect())
+    };
     let mut found: BTreeSet<String> = keys(manifest).unwrap_or_default();
     for target in manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(Table::values) {
         found.extend(target.as_table().and_then(keys).unwrap_or_default());
@@ -112,7 +114,9 @@ fn is_test_file(path: &Path) -> bool {
 /// The lines of a file that are not tests, and those that are.
 fn split(path: &Path, text: &str) -> (Vec<String>, Vec<String>) {
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let module = lines.windows(2).position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_end().ends_with(" tests {"));
+    let module = lines
+        .windows(2)
+        .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_end().ends_with(" tests {"));
     let start = if is_test_file(path) { 0 } else { module.unwrap_or(lines.len()) };
     (lines[..start].to_vec(), lines[start..].to_vec())
 }
@@ -198,9 +202,11 @@ fn files_are_short_and_say_what_they_are() {
 fn every_crate_takes_over_the_lints() {
     let packages = crates().into_values().chain([repository().join("tests")]);
     let inherits = |package: &Path| {
-        manifest(package).get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
+        manifest(package).get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool)
+            == Some(true)
     };
-    let broken: Vec<String> = packages.filter(|package| !inherits(package)).map(|package| shown(&package)).collect();
+    let broken: Vec<String> =
+        packages.filter(|package| !inherits(package)).map(|package| shown(&package)).collect();
     none("[lints] workspace = true", &broken);
 }
 
@@ -208,11 +214,15 @@ fn every_crate_takes_over_the_lints() {
 fn unsafe_is_in_two_files_only() {
     const ALLOWED: [&str; 2] = ["crates/driver-native/src/sys.rs", "crates/init/src/sys.rs"];
     let is_unsafe = |line: &String| {
-        let mut words = code(line).split(|character: char| !character.is_alphanumeric() && character != '_' && character != '"');
+        let mut words = code(line)
+            .split(|character: char| !character.is_alphanumeric() && character != '_' && character != '"');
         words.any(|word| word == "unsafe")
     };
-    let holds: BTreeSet<String> =
-        rust_files().iter().filter(|(path, text)| !is_this(path) && text.lines().map(str::to_owned).any(|line| is_unsafe(&line))).map(|(path, _)| shown(path)).collect();
+    let holds: BTreeSet<String> = rust_files()
+        .iter()
+        .filter(|(path, text)| !is_this(path) && text.lines().map(str::to_owned).any(|line| is_unsafe(&line)))
+        .map(|(path, _)| shown(path))
+        .collect();
     let broken: Vec<String> = holds.into_iter().filter(|name| !ALLOWED.contains(&name.as_str())).collect();
     none("unsafe code", &broken);
 }
@@ -235,7 +245,9 @@ fn nothing_is_left_undone_ignored_or_slept_through() {
         let is_paused = text.contains("start_paused = true") || text.contains("time::pause(");
         for line in split(path, text).1 {
             let line = code(&line);
-            if line.contains("thread::sleep(") || (line.contains("time::sleep(") && !line.contains('"') && !is_paused) {
+            if line.contains("thread::sleep(")
+                || (line.contains("time::sleep(") && !line.contains('"') && !is_paused)
+            {
                 broken.push(format!("{}: a test waits for time alone: {}", shown(path), line.trim()));
             }
         }
@@ -246,7 +258,8 @@ fn nothing_is_left_undone_ignored_or_slept_through() {
 #[test]
 fn every_crate_is_on_the_map() {
     let map = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
-    let broken: Vec<String> = crates().into_keys().filter(|name| !map.contains(&format!("`{name}`"))).collect();
+    let broken: Vec<String> =
+        crates().into_keys().filter(|name| !map.contains(&format!("`{name}`"))).collect();
     none("crates that ARCHITECTURE.md does not name", &broken);
 }
 
@@ -259,7 +272,9 @@ fn every_promise_names_tests_that_exist() {
     let mut current = None;
     for line in document.lines() {
         let start = line.trim_start_matches(['|', '*', '#', '-', ' ', '`']);
-        let digits = start.strip_prefix('P').map(|rest| rest.split(|character: char| !character.is_ascii_digit()).next().unwrap());
+        let digits = start
+            .strip_prefix('P')
+            .map(|rest| rest.split(|character: char| !character.is_ascii_digit()).next().unwrap());
         match digits.and_then(|digits| digits.parse().ok()) {
             Some(number) => current = Some(number),
             None if line.starts_with('#') => current = None,
@@ -273,7 +288,8 @@ fn every_promise_names_tests_that_exist() {
     let mut broken = Vec::new();
     for promise in 1..=15 {
         let text = sections.get(&promise).map(String::as_str).unwrap_or_default();
-        let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|word| is_path_of_test(word)).collect();
+        let named: Vec<&str> =
+            text.split('`').skip(1).step_by(2).filter(|word| is_path_of_test(word)).collect();
         if named.is_empty() {
             broken.push(format!("P{promise} names no test"));
         }
@@ -289,7 +305,9 @@ fn every_promise_names_tests_that_exist() {
 fn is_path_of_test(word: &str) -> bool {
     let is_name = |part: &str| {
         part.starts_with(|first: char| first.is_ascii_lowercase())
-            && part.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character))
+            && part.chars().all(|character| {
+                character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character)
+            })
     };
     word.contains("::") && word.split("::").all(is_name) && word.rsplit("::").next().unwrap().contains('_')
 }
@@ -301,9 +319,13 @@ fn tests_by_name() -> BTreeSet<String> {
         let is_suite = shown(&path).contains("conformance");
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
-            let declared = line.split_once("fn ").filter(|(before, _)| before.is_empty() || before.ends_with(' '));
+            let declared =
+                line.split_once("fn ").filter(|(before, _)| before.is_empty() || before.ends_with(' '));
             if let Some((_, after)) = declared {
-                let name: String = after.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect();
+                let name: String = after
+                    .chars()
+                    .take_while(|character| character.is_alphanumeric() || *character == '_')
+                    .collect();
                 if is_test || is_suite {
                     names.insert(name);
                 }
@@ -319,10 +341,14 @@ fn tests_by_name() -> BTreeSet<String> {
 /// Neither the machine that wrote a file nor the hosts that its parts came from belong into it.
 #[test]
 fn no_file_names_a_machine_or_a_download_host() {
-    let mut words = ["static.crates.io", "index.crates.io/", "registry.npmjs.org", "files.pythonhosted.org"].map(str::to_owned).to_vec();
+    let mut words = ["static.crates.io", "index.crates.io/", "registry.npmjs.org", "files.pythonhosted.org"]
+        .map(str::to_owned)
+        .to_vec();
     let own = repository().display().to_string();
     // A checkout at a place that sandboxes have as well cannot be told from them.
-    if own.matches('/').count() > 1 && !["/workspace", "/output", "/skills", "/tmp"].iter().any(|place| own.starts_with(place)) {
+    if own.matches('/').count() > 1
+        && !["/workspace", "/output", "/skills", "/tmp"].iter().any(|place| own.starts_with(place))
+    {
         words.push(own);
     }
     if let Some(cargo) = env::var_os("CARGO_HOME") {
@@ -331,7 +357,9 @@ fn no_file_names_a_machine_or_a_download_host() {
     let mut broken = Vec::new();
     for path in files(repository(), &|path| !is_this(path)) {
         let Ok(text) = fs::read_to_string(&path) else { continue };
-        broken.extend(words.iter().filter(|word| text.contains(*word)).map(|word| format!("{}: {word}", shown(&path))));
+        broken.extend(
+            words.iter().filter(|word| text.contains(*word)).map(|word| format!("{}: {word}", shown(&path))),
+        );
     }
     none("names of machines and hosts", &broken);
 }
@@ -353,7 +381,9 @@ fn what_is_locked_comes_from_the_registries_only() {
     }
     for path in files(repository(), &|path| path.ends_with("package-lock.json")) {
         let lock: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        for (name, package) in lock["packages"].as_object().unwrap().iter().filter(|(name, _)| !name.is_empty()) {
+        for (name, package) in
+            lock["packages"].as_object().unwrap().iter().filter(|(name, _)| !name.is_empty())
+        {
             if package.get("resolved").is_some() {
                 broken.push(format!("{}: {name} has an address", shown(&path)));
             }

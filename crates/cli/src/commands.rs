@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::{
     args::{Args, Command},
     exit::Exit,
+    log,
     output::{self, Output},
 };
 
@@ -33,6 +34,9 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return misused(&error).into(),
     };
     let (global, output) = (&args.global, Output::new(&args.global));
+    if !matches!(args.command, Some(Command::Serve(_))) {
+        log::of_command(global);
+    }
     let result = match args.command {
         None => welcome::execute(),
         Some(Command::Run(command)) => run::execute(&command, global, output),

@@ -55,25 +55,25 @@ impl Kind {
 pub(crate) struct CommandError {
     pub(crate) kind: Kind,
     /// For scripts that read JSON.
-    pub(crate) code: String,
+    pub(crate) code: &'static str,
     /// A lowercase fragment.
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
     /// What to do next.
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Box<str>>,
     /// Long output of a tool, shown with `-v`.
-    pub(crate) detail: Option<String>,
+    pub(crate) detail: Option<Box<str>>,
 }
 
 impl CommandError {
     /// An error without a cause.
-    pub(crate) fn new(kind: Kind, code: &str, message: impl Into<String>) -> Self {
-        let (code, message) = (code.to_owned(), message.into());
+    pub(crate) fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self { kind, code, message, causes: Vec::new(), hint: None, detail: None }
     }
 
     /// An error of a library, with its causes.
-    pub(crate) fn of(kind: Kind, code: &str, error: &dyn Error) -> Self {
+    pub(crate) fn of(kind: Kind, code: &'static str, error: &dyn Error) -> Self {
         Self::new(kind, code, error.to_string()).caused_by(error.source())
     }
 
@@ -108,7 +108,7 @@ impl CommandError {
     }
 
     /// With what to do next.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -211,10 +211,10 @@ impl From<LayerError> for CommandError {
 
 impl CommandError {
     fn with_layer(mut self, error: &LayerError) -> Self {
-        self.hint = error.hint();
-        self.detail = error.detail().map(str::to_owned);
+        self.hint = error.hint().map(Into::into);
+        self.detail = error.detail().map(Into::into);
         if self.hint.is_none() && self.detail.is_some() {
-            self.hint = Some("the same command with `-v` shows all that the tool printed".to_owned());
+            self.hint = Some("the same command with `-v` shows all that the tool printed".into());
         }
         self
     }
@@ -369,6 +369,6 @@ mod tests {
         let error = ScriptError::NotFound { name: "x".into(), scripts: vec!["scripts/a.py".into()] };
         let error = CommandError::from(error);
         assert_eq!(error.kind.exit(), Exit::NO_SCRIPT);
-        assert_eq!(error.hint.unwrap(), "the skill has `scripts/a.py`");
+        assert_eq!(error.hint.as_deref().unwrap(), "the skill has `scripts/a.py`");
     }
 }

@@ -199,7 +199,7 @@ pub(crate) fn url(path: &Path) -> String {
     for byte in absolute.as_os_str().as_bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                url.push(char::from(*byte))
+                url.push(char::from(*byte));
             }
             other => url.push_str(&format!("%{other:02X}")),
         }

@@ -128,7 +128,7 @@ mod tests {
     fn an_error_reads_from_what_to_why_to_what_now() {
         let mut error = CommandError::new(Kind::User, "X", "cannot read `a\x1b[2J`").hint("try `b`");
         error.causes = vec!["no such file".to_owned()];
-        error.detail = Some("one\ntwo".to_owned());
+        error.detail = Some("one\ntwo".into());
         let plain = anstream::adapter::strip_str(&shown(&error, false)).to_string();
         assert_eq!(plain, "error: cannot read `a\\e[2J`\n  caused by: no such file\n\nhint: try `b`\n");
         let long = anstream::adapter::strip_str(&shown(&error, true)).to_string();

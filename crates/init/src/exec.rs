@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use init_protocol::{
-    CappedText, Exec, FailKind, FromInit, Kind, StreamKind, Termination, ToInit, Usage, parse_message,
+    CHUNK, CappedText, Exec, FailKind, FromInit, Kind, StreamKind, Termination, ToInit, Usage, parse_message,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, MemfdFlags, Mode, OFlags, Uid};
@@ -382,6 +382,13 @@ impl Pipe {
             let kind = if self.kind == Kind::Stdout { StreamKind::Stdout } else { StreamKind::Stderr };
             stream.send(request, &FromInit::Omitted { stream: kind, characters: end.omitted })?;
         }
-        stream.send_raw(request, self.kind, end.tail.as_bytes())
+        // A frame must not end within a character.
+        let mut rest = end.tail.as_str();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
+            stream.send_raw(request, self.kind, piece.as_bytes())?;
+            rest = after;
+        }
+        Ok(())
     }
 }

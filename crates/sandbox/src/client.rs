@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use init_protocol::{Exec, FailKind, FetchFile, FromInit, Kind, Owner, Setup, StreamKind, ToInit, VERSION};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Answer, Connection};
@@ -15,6 +15,9 @@ use crate::{
 
 /// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up.
 const EXEC_MARGIN: Duration = Duration::from_millis(400);
+
+/// Longest time in which a program and its standard input must have been sent. It takes milliseconds.
+const SEND_TIME: Duration = Duration::from_secs(5);
 
 /// Time after the end of its lifetime that a sandbox still has, for handing out what was saved.
 const LIFETIME_MARGIN: Duration = Duration::from_secs(30);
@@ -249,7 +252,6 @@ impl Sandbox {
         on_output: &mut (dyn FnMut(StreamKind, &str) + Send),
     ) -> Result<ExecOutcome, SandboxError> {
         let timeout = request.timeout.min(self.remaining());
-        let give_up = Instant::now() + timeout + request.grace + EXEC_MARGIN;
         let message = ToInit::Exec(Exec {
             argv: request.argv.clone(),
             env: request.env.clone(),
@@ -259,9 +261,18 @@ impl Sandbox {
             grace_ms: milliseconds(request.grace),
             stream_limit: request.stream_limit,
         });
-        let id = self.connection.request(&message, request.stdin.as_deref()).await?;
+        let sent = tokio::select! {
+            sent = timeout_at(Instant::now() + SEND_TIME, self.connection.request(&message, request.stdin.as_deref())) => sent,
+            // A frame may be half out: the sandbox is of no more use.
+            () = cancel.cancelled() => return Err(self.connection.broken("cancelled while the program was sent")),
+        };
+        let id = match sent {
+            Ok(id) => id?,
+            Err(_) => return Err(self.connection.broken("init takes no input")),
+        };
+        let give_up = Instant::now() + timeout + request.grace + EXEC_MARGIN;
         // From here until the last answer the connection counts as left in the middle.
-        self.connection.begin_fetch();
+        self.connection.begin_answer();
         let mut streams = Streams::default();
         let mut cancelled = false;
         let (termination, usage) = loop {
@@ -283,7 +294,7 @@ impl Sandbox {
                 Answer::Message(FromInit::Omitted { stream, characters }) => streams.omit(stream, characters),
                 Answer::Message(FromInit::Exited { termination, usage }) => break (termination, usage),
                 Answer::Message(FromInit::Failed { kind, message }) => {
-                    self.connection.end_fetch();
+                    self.connection.end_answer();
                     return match kind {
                         FailKind::CannotExecute | FailKind::NotFound | FailKind::Permission => {
                             Ok(not_started(kind, message))
@@ -294,7 +305,7 @@ impl Sandbox {
                 _ => return Err(self.connection.broken("unexpected answer to an exec")),
             }
         };
-        self.connection.end_fetch();
+        self.connection.end_answer();
         let termination = match termination {
             init_protocol::Termination::Exited(code) => Termination::Exited(code),
             init_protocol::Termination::Signaled(signal) => Termination::Signaled(signal),

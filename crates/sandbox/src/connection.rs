@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     out: Vec<u8>,
     last_request: u32,
     broken: Option<String>,
-    fetching: bool,
+    in_the_middle: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -60,13 +60,13 @@ impl Connection {
             out: Vec::new(),
             last_request: 0,
             broken: None,
-            fetching: false,
+            in_the_middle: false,
         }
     }
 
     /// Whether nothing can be asked any more.
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken.is_some() || self.fetching
+        self.broken.is_some() || self.in_the_middle
     }
 
     /// Marks the connection as broken and says so.
@@ -76,12 +76,12 @@ impl Connection {
         SandboxError::Broken { reason }
     }
 
-    pub(crate) fn begin_fetch(&mut self) {
-        self.fetching = true;
+    pub(crate) fn begin_answer(&mut self) {
+        self.in_the_middle = true;
     }
 
-    pub(crate) fn end_fetch(&mut self) {
-        self.fetching = false;
+    pub(crate) fn end_answer(&mut self) {
+        self.in_the_middle = false;
     }
 
     /// Sends a request, with the bytes that belong to it where there are some.
@@ -90,8 +90,8 @@ impl Connection {
         message: &ToInit,
         data: Option<&[u8]>,
     ) -> Result<u32, SandboxError> {
-        if self.fetching {
-            return Err(self.broken("an earlier fetch was left in the middle"));
+        if self.in_the_middle {
+            return Err(self.broken("an earlier request was left in the middle"));
         }
         if let Some(reason) = &self.broken {
             return Err(SandboxError::Broken { reason: reason.clone() });
@@ -101,6 +101,8 @@ impl Connection {
         self.out.clear();
         encode_message(&mut self.out, request, message)
             .map_err(|error| SandboxError::TooLarge { reason: error.to_string() })?;
+        // Whoever drops this future from here on leaves half a frame behind.
+        self.in_the_middle = true;
         if let Some(data) = data {
             // A frame at a time, so that a large input is not held twice.
             for chunk in data.chunks(init_protocol::CHUNK) {
@@ -111,6 +113,7 @@ impl Connection {
                 .map_err(|error| SandboxError::TooLarge { reason: error.to_string() })?;
         }
         self.flush().await?;
+        self.in_the_middle = false;
         Ok(request)
     }
 

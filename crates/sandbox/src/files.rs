@@ -103,7 +103,7 @@ pub enum FetchItem {
 impl<'a> Fetch<'a> {
     pub(crate) fn new(connection: &'a mut Connection, request: u32, limits: Vec<u64>) -> Self {
         let files_left = limits.len();
-        connection.begin_fetch();
+        connection.begin_answer();
         Self { connection, request, expected: 0, files_left, limits: limits.into_iter(), done: false }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Fetch<'a> {
             }
             Answer::Message(FromInit::Done) if self.expected == 0 && self.files_left == 0 => {
                 self.done = true;
-                self.connection.end_fetch();
+                self.connection.end_answer();
                 return Ok(None);
             }
             _ => return Err(self.connection.broken("unexpected answer to a fetch")),

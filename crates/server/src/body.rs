@@ -66,7 +66,8 @@ fn take_permits(app: &App, permits: &mut Option<OwnedSemaphorePermit>, bytes: us
         return Ok(());
     }
     let busy = || {
-        Problem::new(Code::Busy, "too many bytes of requests at once").retry_after(app.config.retry_after.max(Duration::from_secs(1)))
+        Problem::new(Code::Busy, "too many bytes of requests at once")
+            .retry_after(app.config.retry_after.max(Duration::from_secs(1)))
     };
     let more = u32::try_from(more).map_err(|_| busy())?;
     let taken = app.kibibytes.clone().try_acquire_many_owned(more).map_err(|_| busy())?;

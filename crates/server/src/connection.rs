@@ -24,6 +24,8 @@ use crate::{Config, app::Transport};
 const MOST_HEADERS: usize = 64;
 /// Most bytes of a request's head.
 const HEAD_BYTES: usize = 32 * 1024;
+/// Most bytes that are read or held for writing at once.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// When a connection is to end.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +56,8 @@ pub(crate) async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(config.header_timeout)
             .max_headers(MOST_HEADERS)
-            .max_buf_size(HEAD_BYTES)
+            .max_header_size(HEAD_BYTES)
+            .max_buf_size(BUFFER_BYTES)
             .serve_connection(io, service)
     );
     let mut closing = false;
@@ -97,13 +100,21 @@ impl<S: Unpin> Impatient<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, result)
     }

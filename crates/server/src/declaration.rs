@@ -79,7 +79,11 @@ impl std::fmt::Debug for WireInput {
 
 impl WireDeclaration {
     /// The declaration, with all files in hand.
-    pub(crate) async fn resolve(self, store: &dyn ArtifactStore, most_bytes: u64) -> Result<Declaration, Problem> {
+    pub(crate) async fn resolve(
+        self,
+        store: &dyn ArtifactStore,
+        most_bytes: u64,
+    ) -> Result<Declaration, Problem> {
         let network = match self.network {
             Some(WireNetwork { allow }) if !allow.is_empty() => NetworkWanted::Allow(allow),
             _ => NetworkWanted::None,
@@ -145,10 +149,10 @@ async fn fetch(store: &dyn ArtifactStore, input: &str, url: &str, left: u64) -> 
     let foreign = "only links to files of this runner are taken, other hosts cannot be allowed yet; send the content in base64";
     let failed = |error: artifact::StoreError| match error.kind() {
         StoreErrorKind::NotFound => refuse("the file does not exist"),
-        _ => {
-            tracing::error!(error = crate::problem::chain(&error), "an input cannot be read from the store");
-            Problem::new(Code::StoreUnavailable, "the artifact store does not answer")
-        }
+        StoreErrorKind::Full
+        | StoreErrorKind::Mismatch
+        | StoreErrorKind::Refused
+        | StoreErrorKind::Unavailable => Problem::store(&error),
     };
     let id = find_id(url).ok_or_else(|| refuse(foreign))?;
     let ours = store.url(&id).await.map_err(failed)?.url;
@@ -156,17 +160,14 @@ async fn fetch(store: &dyn ArtifactStore, input: &str, url: &str, left: u64) -> 
         return Err(refuse(foreign));
     }
     let content = store.open(&id).await.map_err(failed)?;
-    let mut content = content.ok_or_else(|| refuse("this store's files cannot be read back; send the content in base64"))?;
+    let mut content = content
+        .ok_or_else(|| refuse("this store's files cannot be read back; send the content in base64"))?;
     if content.metadata.size > left {
         let detail = format!("input `{input}` is larger than what is left of the limit for all inputs");
         return Err(Problem::new(Code::InvalidDeclaration, detail));
     }
     let mut bytes = BytesMut::with_capacity(usize::try_from(content.metadata.size).unwrap_or(0));
-    while content.body.read_buf(&mut bytes).await.map_err(|error| {
-        tracing::error!(%error, "an input cannot be read from the store");
-        Problem::new(Code::StoreUnavailable, "the artifact store does not answer")
-    })? > 0
-    {}
+    while content.body.read_buf(&mut bytes).await.map_err(|error| Problem::store(&error))? > 0 {}
     Ok(bytes.freeze())
 }
 

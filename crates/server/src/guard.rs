@@ -96,7 +96,8 @@ fn check_host(request: &Request, allowed: impl Fn(&str) -> bool) -> Result<(), P
     if named && host.to_str().is_ok_and(allowed) {
         return Ok(());
     }
-    let detail = "this server is not known by the name in the Host header; the operator can list further names";
+    let detail =
+        "this server is not known by the name in the Host header; the operator can list further names";
     Err(Problem::new(Code::HostNotAllowed, detail))
 }
 

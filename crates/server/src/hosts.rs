@@ -29,7 +29,9 @@ impl Hosts {
         match name.parse::<IpAddr>() {
             // An address is no name that could be bound to another address.
             Ok(address) => {
-                address.is_loopback() || Some(address) == local.map(|local| local.to_canonical()) || self.names.contains(&name)
+                address.is_loopback()
+                    || Some(address) == local.map(|local| local.to_canonical())
+                    || self.names.contains(&name)
             }
             Err(_) => name == "localhost" || self.names.contains(&name),
         }
@@ -78,14 +80,34 @@ mod tests {
         let hosts = Hosts::new(&["Runner.example.com".into()]);
         let local = Some("10.0.0.5".parse().unwrap());
         for good in [
-            "localhost", "LOCALHOST:8080", "localhost.:1", "127.0.0.1:80", "127.1.2.3", "[::1]:80", "[::1]", "10.0.0.5:8080",
-            "runner.example.com", "runner.example.com.:443",
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.:1",
+            "127.0.0.1:80",
+            "127.1.2.3",
+            "[::1]:80",
+            "[::1]",
+            "10.0.0.5:8080",
+            "runner.example.com",
+            "runner.example.com.:443",
         ] {
             assert!(hosts.allow(good, local), "{good}");
         }
         for bad in [
-            "", ":80", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.6", "runner.example.com:x",
-            "[::1", "[::1]x", "::1", "localhost:80:80", "0.0.0.0", "localhost@evil.example", "localhost:99999",
+            "",
+            ":80",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.6",
+            "runner.example.com:x",
+            "[::1",
+            "[::1]x",
+            "::1",
+            "localhost:80:80",
+            "0.0.0.0",
+            "localhost@evil.example",
+            "localhost:99999",
         ] {
             assert!(!hosts.allow(bad, local), "{bad}");
         }
@@ -96,9 +118,14 @@ mod tests {
     fn origins_match_as_a_whole() {
         let origins = Origins::new(&["https://chat.example.com/".into()]);
         assert!(origins.allow("https://chat.example.com") && origins.allow("HTTPS://CHAT.example.com"));
-        for bad in
-            ["null", "", "http://chat.example.com", "https://chat.example.com:444", "https://chat.example.com.evil", "http://localhost"]
-        {
+        for bad in [
+            "null",
+            "",
+            "http://chat.example.com",
+            "https://chat.example.com:444",
+            "https://chat.example.com.evil",
+            "http://localhost",
+        ] {
             assert!(!origins.allow(bad), "{bad}");
         }
     }

@@ -7,10 +7,10 @@
 use std::{
     fmt, fs,
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net,
     os::unix::{
         fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
-        net::UnixStream as BlockingUnixStream,
+        net::{SocketAddr, UnixStream as BlockingUnixStream},
     },
     path::{Path, PathBuf},
     str::FromStr,
@@ -23,7 +23,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// An address and port of this machine; port 0 for any free one.
-    Tcp(SocketAddr),
+    Tcp(net::SocketAddr),
     /// A socket file.
     Unix(PathBuf),
 }
@@ -40,7 +40,7 @@ pub struct InvalidListen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// With the port that was chosen.
-    Tcp(SocketAddr),
+    Tcp(net::SocketAddr),
     /// The socket file.
     Unix(PathBuf),
 }
@@ -128,6 +128,8 @@ impl Listener {
 
 fn bind_unix(path: &Path) -> Result<Listener, BindError> {
     let system = |source| BindError::System { address: format!("unix:{}", path.display()), source };
+    // Clients could not name a longer path; we could, as the socket is made elsewhere.
+    SocketAddr::from_pathname(path).map_err(system)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let lock = fs::File::open(parent).map_err(system)?;
     lock.try_lock().map_err(|_| BindError::InUse { path: path.to_owned() })?;
@@ -154,7 +156,9 @@ fn remove_stale(path: &Path, system: impl Fn(io::Error) -> BindError) -> Result<
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(system(error)),
-        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket { path: path.to_owned() }),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NotASocket { path: path.to_owned() });
+        }
         Ok(_) => {}
     }
     match BlockingUnixStream::connect(path) {

@@ -26,7 +26,10 @@ const LONGEST_ID: usize = 128;
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
@@ -45,7 +48,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
             tracing::error!(panic = message, "a request panicked");
-            Problem::new(Code::InternalError, "something failed inside the runner; its log says what").into_response()
+            Problem::new(Code::InternalError, "something failed inside the runner; its log says what")
+                .into_response()
         });
         let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
         if matches!(route.as_str(), "/healthz" | "/readyz") {
@@ -68,7 +72,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
 fn request_id(request: &Request) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
     let given = request.headers().get(&REQUEST_ID);
-    let good = |value: &&HeaderValue| (1..=LONGEST_ID).contains(&value.len()) && value.as_bytes().iter().all(plain);
+    let good =
+        |value: &&HeaderValue| (1..=LONGEST_ID).contains(&value.len()) && value.as_bytes().iter().all(plain);
     given.filter(good).cloned().unwrap_or_else(|| {
         HeaderValue::from_str(&Uuid::now_v7().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
     })

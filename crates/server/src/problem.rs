@@ -11,6 +11,9 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
+/// When a store that failed is worth another try.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal $status:ident;)*) => {
         /// What went wrong, for programs.
@@ -126,6 +129,12 @@ impl Problem {
     pub(crate) fn internal(doing: &'static str, error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = chain(error), "failed to {doing}");
         Self::new(Code::InternalError, "something failed inside the runner; its log says what")
+    }
+
+    /// The store failed in a way that is none of the caller's business.
+    pub(crate) fn store(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = chain(error), "the artifact store failed");
+        Self::new(Code::StoreUnavailable, "the artifact store does not answer").retry_after(STORE_RETRY)
     }
 
     /// The same with a time after which another try may work.

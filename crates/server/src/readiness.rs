@@ -93,9 +93,12 @@ impl Readiness {
     /// Tries until a sandbox has run a program.
     pub(crate) async fn prove(&self, runner: &Runner) {
         let weak = runner.driver().checks().await.into_iter().filter(|check| check.state == CheckState::Weak);
-        *self.weak_walls.lock().unwrap_or_else(PoisonError::into_inner) = weak.map(|check| check.name).collect();
+        *self.weak_walls.lock().unwrap_or_else(PoisonError::into_inner) =
+            weak.map(|check| check.name).collect();
         let mut pause = FIRST_PAUSE;
-        while let Err(failure) = timeout(PROOF, run_program(runner)).await.unwrap_or(Err("a sandbox took too long")) {
+        while let Err(failure) =
+            timeout(PROOF, run_program(runner)).await.unwrap_or(Err("a sandbox took too long"))
+        {
             tracing::warn!(failure, again_in = ?pause, "not ready");
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
             sleep(pause).await;

@@ -30,9 +30,14 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/prompt", get(definitions::prompt))
         .route("/v1/files/{id}", get(files::link))
         .route("/v1/files/{id}/content", get(files::content))
-        .fallback(async || Problem::new(Code::NotFound, "there is nothing at this path; docs/api.md lists all routes"))
+        .fallback(async || {
+            Problem::new(Code::NotFound, "there is nothing at this path; docs/api.md lists all routes")
+        })
         .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "this path does not take this method; the Allow header lists those it takes")
+            Problem::new(
+                Code::MethodNotAllowed,
+                "this path does not take this method; the Allow header lists those it takes",
+            )
         })
         // Every body is read by `body`, within bounds of its own.
         .layer(DefaultBodyLimit::disable())

@@ -24,9 +24,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(value) = Path::<T>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(Code::BadRequest, "the path cannot be read: it is not UTF-8 behind its escapes"))?;
+        let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| {
+            Problem::new(Code::BadRequest, "the path cannot be read: it is not UTF-8 behind its escapes")
+        })?;
         Ok(Self(value))
     }
 }
@@ -38,9 +38,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(value) = Query::<T>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| Problem::new(Code::BadRequest, format!("the query cannot be read: {}", error.body_text())))?;
+        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|error| {
+            Problem::new(Code::BadRequest, format!("the query cannot be read: {}", error.body_text()))
+        })?;
         Ok(Self(value))
     }
 }

@@ -7,11 +7,7 @@
 //! Connections are taken until the runner has ended, so that an orchestrator sees 503 and its reason rather than a closed
 //! port, and clients are told when to try again.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use runner::Runner;
@@ -98,7 +94,8 @@ pub async fn serve(config: Config, runner: Runner) -> Result<Server, ServeError>
     for listen in &config.listen {
         listeners.push(Listener::bind(listen).await?);
     }
-    let addresses = listeners.iter().map(Listener::address).collect::<Result<_, _>>().map_err(ServeError::Address)?;
+    let addresses =
+        listeners.iter().map(Listener::address).collect::<Result<_, _>>().map_err(ServeError::Address)?;
     let app = App::new(config, runner)?;
     let server = Server {
         addresses,

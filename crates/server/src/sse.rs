@@ -63,7 +63,8 @@ pub(crate) fn wanted(accept: &str) -> bool {
             "application/json" | "application/*" | "*/*" => false,
             _ => continue,
         };
-        let quality = words.find_map(|word| word.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let quality =
+            words.find_map(|word| word.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
         if quality > best.map_or(0.0, |(best, _)| best) {
             best = Some((quality, events));
         }

@@ -62,7 +62,8 @@ impl TestApp {
         std::fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
         let mut server = Config::standard();
         server.token_file = Some(token_file);
-        let mut settings = Settings { server, runner: runner::Config::standard(), on_disk: false, uploads: true };
+        let mut settings =
+            Settings { server, runner: runner::Config::standard(), on_disk: false, uploads: true };
         change(&mut settings);
         let memory = MemoryStore::new();
         let mut store: Arc<dyn ArtifactStore> = Arc::new(memory.clone());
@@ -71,19 +72,24 @@ impl TestApp {
                 base_url: "http://localhost:8080".into(),
                 lifetime: std::time::Duration::from_secs(3600),
             };
-            let options =
-                LocalOptions { directory: directory.path().join("store"), urls, durability: Durability::Rename };
+            let options = LocalOptions {
+                directory: directory.path().join("store"),
+                urls,
+                durability: Durability::Rename,
+            };
             let local = LocalStore::open(options).unwrap();
             settings.server.signed_urls = local.signed_urls().cloned();
             store = Arc::new(local);
         }
         let skills = directory.path().join("skills");
-        for (name, description) in [("qr-code", "Makes QR codes."), ("notes", "Takes <notes> & keeps them.")] {
+        for (name, description) in [("qr-code", "Makes QR codes."), ("notes", "Takes <notes> & keeps them.")]
+        {
             write_skill(&skills.join(name), name, description);
         }
         let uploads = directory.path().join("uploads");
         let uploads = settings.uploads.then_some(uploads.as_path());
-        let target = Target { version: "3.11".parse().unwrap(), interpreter: None, platform: Platform::host() };
+        let target =
+            Target { version: "3.11".parse().unwrap(), interpreter: None, platform: Platform::host() };
         let mut layers = layer::Config::new(directory.path().join("layers"), target);
         layers.policy = Policy::Offline;
         let driver = FakeDriver::new();

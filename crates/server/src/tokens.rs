@@ -163,9 +163,12 @@ mod tests {
 
     #[test]
     fn weak_files_are_refused() {
-        for (text, reason) in
-            [("", "no token"), ("# only\n", "no token"), ("short\n", "fewer than 16"), ("0123456789 abcdefgh\n", "space")]
-        {
+        for (text, reason) in [
+            ("", "no token"),
+            ("# only\n", "no token"),
+            ("short\n", "fewer than 16"),
+            ("0123456789 abcdefgh\n", "space"),
+        ] {
             assert!(open(text).unwrap_err().to_string().contains(reason), "{text:?}");
         }
         let huge = format!("{ONE}\n").repeat(4000);

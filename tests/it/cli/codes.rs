@@ -62,7 +62,11 @@ fn a_script_that_is_not_there_is_127_and_one_that_cannot_be_run_126() {
     let folder = TempDir::new().unwrap();
     let skill = folder.path().join("odd");
     fs::create_dir_all(skill.join("scripts")).unwrap();
-    fs::write(skill.join("SKILL.md"), "---\nname: odd\ndescription: Has a script that nothing can run. Use it in tests.\n---\nx\n").unwrap();
+    fs::write(
+        skill.join("SKILL.md"),
+        "---\nname: odd\ndescription: Has a script that nothing can run. Use it in tests.\n---\nx\n",
+    )
+    .unwrap();
     fs::write(skill.join("scripts/a.cob"), "DISPLAY 'x'.\n").unwrap();
     let ran = run_in(folder.path(), &["run", "odd", "a.cob"]);
     assert_eq!(ran.code(), 126, "{}", ran.stderr);
@@ -95,7 +99,11 @@ fn a_dependency_that_does_not_exist_is_125() {
     let folder = TempDir::new().unwrap();
     let skill = folder.path().join("needy");
     fs::create_dir_all(skill.join("scripts")).unwrap();
-    fs::write(skill.join("SKILL.md"), "---\nname: needy\ndescription: Needs what there is not. Use it in tests.\n---\nx\n").unwrap();
+    fs::write(
+        skill.join("SKILL.md"),
+        "---\nname: needy\ndescription: Needs what there is not. Use it in tests.\n---\nx\n",
+    )
+    .unwrap();
     fs::write(skill.join("requirements.txt"), "qrcode==0.0.0.dev999\n").unwrap();
     fs::write(skill.join("scripts/a.py"), "print(1)\n").unwrap();
     // Offline, so that it does not matter what an index says.
@@ -135,7 +143,10 @@ fn json_is_one_document_also_for_errors() {
         assert!(given == code || (code.is_empty() && !given.is_empty()), "{args:?}: {document}");
     }
     let failed = check(&["code", "-l", "bash", "-c", "echo out; echo err >&2; exit 3"], 3);
-    assert_eq!((&failed["exitCode"], &failed["stdout"], &failed["stderr"]), (&3.into(), &"out\n".into(), &"err\n".into()));
+    assert_eq!(
+        (&failed["exitCode"], &failed["stdout"], &failed["stderr"]),
+        (&3.into(), &"out\n".into(), &"err\n".into())
+    );
     let late = check(&["code", "-l", "bash", "-c", "sleep 60", "--timeout", "500ms"], 124);
     assert_eq!((&late["exitCode"], &late["timedOut"]), (&124.into(), &true.into()));
     let doctor = run(&["--json", "doctor"]).json();

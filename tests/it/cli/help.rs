@@ -5,7 +5,18 @@ use crate::support::{skillbox::run, snapshot::shown};
 #[test]
 fn help_of_every_command() {
     let commands = [
-        "", "run", "code", "serve", "call", "tools", "prompt", "validate", "inspect", "doctor", "version", "completions",
+        "",
+        "run",
+        "code",
+        "serve",
+        "call",
+        "tools",
+        "prompt",
+        "validate",
+        "inspect",
+        "doctor",
+        "version",
+        "completions",
     ];
     for command in commands {
         let mut args = vec![command, "--help"];
@@ -19,7 +30,10 @@ fn help_of_every_command() {
     let top = run(&["--help"]).stdout;
     let listed = top.split("Commands:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
     for command in listed.filter_map(|line| line.trim().split(' ').next()) {
-        assert!(commands.contains(&command) || line_goes_on(&top, command), "no snapshot of the help of {command}");
+        assert!(
+            commands.contains(&command) || line_goes_on(&top, command),
+            "no snapshot of the help of {command}"
+        );
     }
 }
 

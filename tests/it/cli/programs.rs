@@ -24,24 +24,12 @@ fn a_run_prints_what_the_script_prints_and_names_the_files() {
     }
     let directory = TempDir::new().unwrap();
     let skill = example("text-report");
-    let ran = run_in(directory.path(), &["run", skill.to_str().unwrap(), "report.sh", "-o", "out", "--", "--title", "Test"]);
+    let ran = run_in(
+        directory.path(),
+        &["run", skill.to_str().unwrap(), "report.sh", "-o", "out", "--", "--title", "Test"],
+    );
     assert!(fs::read_to_string(directory.path().join("out/report.md")).unwrap().contains("Test"));
-    insta::assert_snapshot!("run", without_peak(&shown(&ran, &[(directory.path(), "[dir]")])));
-}
-
-/// The peak of memory differs between machines.
-fn without_peak(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        match line.split_once("peak ") {
-            Some((before, after)) => {
-                let rest = after.split_once(" ·").map_or("", |(_, rest)| rest);
-                out.push_str(&format!("{before}peak [size] ·{rest}\n"));
-            }
-            None => out.push_str(&format!("{line}\n")),
-        }
-    }
-    out
+    insta::assert_snapshot!("run", shown(&ran, &[(directory.path(), "[dir]")]));
 }
 
 #[test]
@@ -54,7 +42,7 @@ fn code_keeps_the_streams_apart() {
     let ran = run_in(directory.path(), &["code", "-c", code]);
     assert_eq!(ran.stdout, "out\n");
     assert_eq!(fs::read(directory.path().join("output/b.txt")).unwrap(), b"x");
-    insta::assert_snapshot!("code", without_peak(&shown(&ran, &[(directory.path(), "[dir]")])));
+    insta::assert_snapshot!("code", shown(&ran, &[(directory.path(), "[dir]")]));
     // With -q only what the program says.
     let quiet = run_in(directory.path(), &["-q", "code", "-c", code]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("out\n", "err\n"));
@@ -66,14 +54,23 @@ fn json_describes_the_program_and_its_files() {
         return;
     }
     let directory = TempDir::new().unwrap();
-    let ran = run_in(directory.path(), &["--json", "code", "-l", "bash", "-c", "echo hi; echo data > /output/d.csv", "-o", "o"]);
+    let ran = run_in(
+        directory.path(),
+        &["--json", "code", "-l", "bash", "-c", "echo hi; echo data > /output/d.csv", "-o", "o"],
+    );
     let document = ran.success().json();
     assert_eq!((&document["exitCode"], &document["stdout"]), (&json!(0), &json!("hi\n")));
     let file = &document["files"][0];
-    assert_eq!((&file["type"], &file["mediaType"], &file["size"]), (&json!("file"), &json!("text/csv"), &json!(5)));
+    assert_eq!(
+        (&file["type"], &file["mediaType"], &file["size"]),
+        (&json!("file"), &json!("text/csv"), &json!(5))
+    );
     let path = file["path"].as_str().unwrap();
     assert_eq!(fs::read_to_string(directory.path().join(path)).unwrap(), "data\n");
-    assert!(document["durationMs"].as_u64().is_some() && document["usage"]["sandboxMs"].as_u64().is_some(), "{document}");
+    assert!(
+        document["durationMs"].as_u64().is_some() && document["usage"]["sandboxMs"].as_u64().is_some(),
+        "{document}"
+    );
 }
 
 #[test]
@@ -85,12 +82,29 @@ fn call_prints_the_result_that_a_model_would_get() {
     let args = r#"{"language": "bash", "code": "echo hi; echo x > /output/x.txt"}"#;
     let ran = run_in(directory.path(), &["call", "code_run", "--args", args, "-o", "o"]);
     let result = serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap();
-    assert_eq!((ran.code(), &result["result"]["stdout"], &result["toolName"]), (0, &json!("hi\n"), &json!("octavus_code_run")));
+    assert_eq!(
+        (ran.code(), &result["result"]["stdout"], &result["toolName"]),
+        (0, &json!("hi\n"), &json!("octavus_code_run"))
+    );
     assert_eq!(fs::read_to_string(directory.path().join("o/x.txt")).unwrap(), "x\n");
     let skill = example("qr-code");
-    let read = run_in(directory.path(), &["--json", "call", "octavus_skill_list", "--args", r#"{"skill": "qr-code"}"#, "-s", skill.to_str().unwrap()]);
+    let read = run_in(
+        directory.path(),
+        &[
+            "--json",
+            "call",
+            "octavus_skill_list",
+            "--args",
+            r#"{"skill": "qr-code"}"#,
+            "-s",
+            skill.to_str().unwrap(),
+        ],
+    );
     assert_eq!(read.success().json()["result"]["scripts"][0]["path"], "scripts/generate.py");
-    let wrong = run_in(directory.path(), &["--json", "call", "skill_run", "--args", r#"{"skill": "x", "script": "y"}"#]);
+    let wrong = run_in(
+        directory.path(),
+        &["--json", "call", "skill_run", "--args", r#"{"skill": "x", "script": "y"}"#],
+    );
     assert_eq!(wrong.code(), 1);
     assert!(wrong.json()["error"].as_str().unwrap().starts_with("Skill not found"), "{}", wrong.stdout);
 }
@@ -104,17 +118,38 @@ fn a_program_gets_inputs_environment_and_standard_input() {
     fs::write(directory.path().join("a b.csv"), "1,2\n").unwrap();
     fs::write(directory.path().join("in.txt"), "from a file").unwrap();
     let code = "cat 'a b.csv' sub/c.csv; echo $GREETING; cat; echo; pwd";
-    let args = ["-q", "code", "-l", "bash", "-c", code, "-i", "a b.csv", "-i", "a b.csv:sub/c.csv", "-e", "GREETING=hello = you"];
+    let args = [
+        "-q",
+        "code",
+        "-l",
+        "bash",
+        "-c",
+        code,
+        "-i",
+        "a b.csv",
+        "-i",
+        "a b.csv:sub/c.csv",
+        "-e",
+        "GREETING=hello = you",
+    ];
     let ran = run_in(directory.path(), &[args.as_slice(), &["--stdin", "in.txt"]].concat());
     assert_eq!(ran.stdout, "1,2\n1,2\nhello = you\nfrom a file\n/workspace\n", "{}", ran.stderr);
     let mut child = command();
-    child.args(args).args(["--stdin", "-"]).current_dir(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    child
+        .args(args)
+        .args(["--stdin", "-"])
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = child.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"from a pipe").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "1,2\n1,2\nhello = you\nfrom a pipe\n/workspace\n");
     // Without being asked for, nothing of ours is there.
-    let ran = run_in(directory.path(), &["-q", "code", "-l", "bash", "-c", "cat; ls -A; echo ${HOME} ${USER:-nobody}"]);
+    let ran = run_in(
+        directory.path(),
+        &["-q", "code", "-l", "bash", "-c", "cat; ls -A; echo ${HOME} ${USER:-nobody}"],
+    );
     assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
     // Code by standard input and by file.
     fs::write(directory.path().join("hi.sh"), "echo from bash\n").unwrap();
@@ -153,7 +188,8 @@ os.symlink('/etc/passwd', '/output/link.txt')
     assert_eq!(ran.code(), 125, "{}", ran.stderr);
     assert!(ran.stderr.contains("dir/victim") && ran.stderr.contains(".hidden"), "{}", ran.stderr);
     // Left in the sandbox when nobody wants it.
-    let ran = run_in(directory.path(), &["code", "-c", "open('/output/x', 'w')", "--no-output", "-o", "never"]);
+    let ran =
+        run_in(directory.path(), &["code", "-c", "open('/output/x', 'w')", "--no-output", "-o", "never"]);
     assert_eq!(ran.code(), 0, "{}", ran.stderr);
     assert!(!directory.path().join("never").exists());
 }
@@ -163,11 +199,18 @@ const EVIL: &str = r"printf '\033]0;owned\007\033[2J\033[6nred\033[31m\r\nok\n';
 /// Runs `skillbox` with a terminal as its streams, and returns the bytes that the terminal got.
 fn on_a_terminal(directory: &Path, args: &[&str]) -> String {
     let quoted = args.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''")));
-    let line = std::iter::once(skillbox::executable().display().to_string()).chain(quoted).collect::<Vec<_>>().join(" ");
+    let line = std::iter::once(skillbox::executable().display().to_string())
+        .chain(quoted)
+        .collect::<Vec<_>>()
+        .join(" ");
     let like = command();
     let mut script = Command::new("script");
     script.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]).current_dir(directory);
-    script.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm").env("SHELL", "/bin/sh");
+    script
+        .env_clear()
+        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh");
     let output = script.stdin(Stdio::null()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -184,8 +227,12 @@ fn a_terminal_gets_no_control_sequence_of_the_program() {
     for (at, _) in shown.match_indices('\x1b') {
         let sequence = &shown[at..];
         let end = sequence[1..].find(|character: char| character.is_ascii_alphabetic()).unwrap();
-        let ours = sequence[1..=end].chars().all(|character| "[0123456789;".contains(character)) && sequence[1 + end..].starts_with('m');
-        assert!(ours && !sequence.starts_with("\x1b[31mred") && !sequence.starts_with("\x1b[31m\r"), "{shown:?}");
+        let ours = sequence[1..=end].chars().all(|character| "[0123456789;".contains(character))
+            && sequence[1 + end..].starts_with('m');
+        assert!(
+            ours && !sequence.starts_with("\x1b[31mred") && !sequence.starts_with("\x1b[31m\r"),
+            "{shown:?}"
+        );
     }
     assert!(!shown.contains('\x07'), "{shown:?}");
     assert!(shown.contains(r"\e]0;owned"), "what was there is shown: {shown:?}");

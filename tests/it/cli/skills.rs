@@ -25,7 +25,11 @@ fn good_skills_are_valid() {
     for name in ["qr-code", "data-analysis", "text-report"] {
         let document = run(&["--json", "validate", &format!("skills-examples/{name}")]).success().json();
         // One path, one document of the documented shape, or a list of them.
-        let first = if document.is_array() { &document[0] } else { document.get("skills").map_or(&document, |skills| &skills[0]) };
+        let first = if document.is_array() {
+            &document[0]
+        } else {
+            document.get("skills").map_or(&document, |skills| &skills[0])
+        };
         assert_eq!((&first["slug"], &first["valid"]), (&Value::from(name), &Value::Bool(true)), "{document}");
         assert_eq!(first["errors"], Value::Array(Vec::new()));
     }
@@ -42,7 +46,10 @@ fn findings_have_a_place_and_a_reason() {
     fs::create_dir(path.join("empty")).unwrap();
     for name in ["no-description", "Wrong_Name", "other", "broken", "empty"] {
         let ran = run_in(path, &["validate", name]);
-        assert!([1, 2].contains(&ran.code()), "{name}: {}", ran.code());
+        // Another name than the folder's is only a warning, unless warnings count.
+        let expected: &[i32] = if name == "other" { &[0] } else { &[1, 2] };
+        assert!(expected.contains(&ran.code()), "{name}: {}", ran.code());
+        assert_ne!(run_in(path, &["validate", "--strict", name]).code(), 0, "{name}");
         insta::assert_snapshot!(format!("validate_{name}"), shown(&ran, &[(path, "[dir]")]));
         let document = run_in(path, &["--json", "validate", name]);
         assert_eq!(document.code(), ran.code(), "{name}");
@@ -57,7 +64,12 @@ fn a_name_cannot_write_to_the_terminal() {
     write(directory.path(), "evil", "name: \"evil\\e[2J\"\ndescription: \"x\\e]0;owned\\a\"\n");
     for command in ["validate", "inspect"] {
         let ran = run_in(directory.path(), &[command, "evil"]);
-        assert!(!ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'), "{command}: {:?}{:?}", ran.stdout, ran.stderr);
+        assert!(
+            !ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'),
+            "{command}: {:?}{:?}",
+            ran.stdout,
+            ran.stderr
+        );
     }
 }
 
@@ -78,12 +90,26 @@ fn a_bundle_is_inspected_like_its_folder() {
 #[test]
 fn definitions_come_in_every_style() {
     for style in ["octavus", "openai", "anthropic"] {
-        let ran = run(&["tools", "--style", style, "-s", "skills-examples/qr-code", "-s", "skills-examples/text-report"]).success();
+        let ran = run(&[
+            "tools",
+            "--style",
+            style,
+            "-s",
+            "skills-examples/qr-code",
+            "-s",
+            "skills-examples/text-report",
+        ])
+        .success();
         let tools = ran.json();
         let tools = tools.as_array().or_else(|| tools["tools"].as_array()).unwrap();
         assert_eq!(tools.len(), 6, "{style}");
         let text = ran.stdout.as_str();
-        assert!(text.contains("octavus_skill_run") && text.contains("\"qr-code\"") && text.contains("\"text-report\""), "{style}");
+        assert!(
+            text.contains("octavus_skill_run")
+                && text.contains("\"qr-code\"")
+                && text.contains("\"text-report\""),
+            "{style}"
+        );
     }
     let none = run(&["tools"]).success().json();
     assert_eq!(none.as_array().or_else(|| none["tools"].as_array()).map(Vec::len), Some(0));
@@ -91,5 +117,8 @@ fn definitions_come_in_every_style() {
 
 #[test]
 fn the_prompt_names_the_skills() {
-    insta::assert_snapshot!("prompt", shown(&run(&["prompt", "skills-examples/qr-code", "skills-examples/text-report"]), &[]));
+    insta::assert_snapshot!(
+        "prompt",
+        shown(&run(&["prompt", "skills-examples/qr-code", "skills-examples/text-report"]), &[])
+    );
 }

@@ -72,14 +72,17 @@ fn requests_that_make_no_sense_are_refused_with_a_reason() {
     problem(&post("application/json", r#"{"toolCalls": 7}"#), 422, "INVALID_REQUEST");
     // What a web page can send without being asked first.
     problem(&post("text/plain", r#"{"toolCalls": []}"#), 415, "UNSUPPORTED_MEDIA_TYPE");
-    let unknown = server.request("POST", "/v1/triggers/x/tool-calls").json(&json!({"toolCalls": [bash("true")], "skills": ["nope"]}));
+    let unknown = server
+        .request("POST", "/v1/triggers/x/tool-calls")
+        .json(&json!({"toolCalls": [bash("true")], "skills": ["nope"]}));
     let body = problem(&unknown.send(), 422, "SKILL_NOT_FOUND");
     assert!(body["error"].as_str().unwrap().contains("qr-code"), "{body}");
     problem(&server.request("GET", "/v1/nothing").send(), 404, "NOT_FOUND");
     problem(&server.request("DELETE", "/v1/tools").send(), 405, "METHOD_NOT_ALLOWED");
     let huge = json!({"toolCalls": [bash(&"x".repeat(64 << 20))]});
     problem(&server.request("POST", "/v1/triggers/x/tool-calls").json(&huge).send(), 413, "BODY_TOO_LARGE");
-    let network = server.request("PUT", "/v1/triggers/n").json(&json!({"network": {"allow": ["example.com"]}}));
+    let network =
+        server.request("PUT", "/v1/triggers/n").json(&json!({"network": {"allow": ["example.com"]}}));
     problem(&network.send(), 422, "NETWORK_NOT_CONFIGURED");
     let lasting = server.request("PUT", "/v1/triggers/n").json(&json!({"sandboxTimeout": 864_000_000}));
     problem(&lasting.send(), 422, "INVALID_DECLARATION");
@@ -95,13 +98,15 @@ fn a_unix_socket_is_its_owners() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("skillbox.sock");
     let listen = format!("unix:{}", path.display());
-    let mut server = Serve::with(&Options { args: vec!["--listen".to_owned(), listen], ..Options::default() });
+    let mut server =
+        Serve::with(&Options { args: vec!["--listen".to_owned(), listen], ..Options::default() });
     let metadata = fs::metadata(&path).unwrap();
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.mode() & 0o777, 0o600);
     let address = Address::Unix(path.clone());
     // The file's mode is the permission.
-    let run = Request::new(&address, "POST", "/v1/triggers/u/tool-calls").json(&json!({"toolCalls": [bash("echo hello")]}));
+    let run = Request::new(&address, "POST", "/v1/triggers/u/tool-calls")
+        .json(&json!({"toolCalls": [bash("echo hello")]}));
     assert_eq!(run.send().expect(200)["toolResults"][0]["result"]["stdout"], "hello\n");
     server.signal(rustix::process::Signal::TERM);
     server.wait(std::time::Duration::from_secs(30));
@@ -115,7 +120,13 @@ fn a_sandbox_cannot_reach_the_server() {
         return;
     }
     let server = Serve::start();
-    let (host, port) = server.url().strip_prefix("http://").unwrap().split_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+    let (host, port) = server
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once(':')
+        .map(|(host, port)| (host.to_owned(), port.to_owned()))
+        .unwrap();
     let code = format!("(exec 3<>/dev/tcp/{host}/{port}) 2>&1 || echo refused");
     let result = server.result("s", &bash(&code));
     assert!(result["stdout"].as_str().unwrap().ends_with("refused\n"), "{result}");
@@ -130,7 +141,11 @@ fn an_uploaded_skill_wins_until_it_is_removed() {
     let folder = TempDir::new().unwrap();
     let own = folder.path().join("text-report");
     fs::create_dir_all(own.join("scripts")).unwrap();
-    fs::write(own.join("SKILL.md"), "---\nname: text-report\ndescription: Says where it is from. Use it in tests.\n---\n\nRun it.\n").unwrap();
+    fs::write(
+        own.join("SKILL.md"),
+        "---\nname: text-report\ndescription: Says where it is from. Use it in tests.\n---\n\nRun it.\n",
+    )
+    .unwrap();
     fs::write(own.join("scripts/report.sh"), "echo uploaded\n").unwrap();
     let bundle = bundle::of_folder(&own);
     let run = |trigger: &str| {
@@ -138,7 +153,11 @@ fn an_uploaded_skill_wins_until_it_is_removed() {
         server.call(trigger, &["text-report"], &[call])["toolResults"][0]["result"]["stdout"].clone()
     };
     assert_ne!(run("before"), "uploaded\n");
-    let validated = server.request("POST", "/v1/skills/validate").body("application/zip", bundle.clone()).send().expect(200);
+    let validated = server
+        .request("POST", "/v1/skills/validate")
+        .body("application/zip", bundle.clone())
+        .send()
+        .expect(200);
     assert_eq!((&validated["valid"], &validated["slug"]), (&json!(true), &json!("text-report")));
     let upload = || server.request("POST", "/v1/skills").body("application/zip", bundle.clone()).send();
     let created = upload().expect(201);

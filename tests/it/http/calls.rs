@@ -21,12 +21,16 @@ fn the_six_tools_share_one_sandbox() {
         call("skill_read", &skill),
         call("skill_list", &skill),
         call("file_write", &json!({"path": "a.txt", "content": "Ein Satz. Noch einer!"})),
-        call("skill_run", &json!({"skill": "text-report", "script": "report.sh", "args": ["/workspace/a.txt"]})),
+        call(
+            "skill_run",
+            &json!({"skill": "text-report", "script": "report.sh", "args": ["/workspace/a.txt"]}),
+        ),
         python("print(open('a.txt').read().upper()); open('/output/b.bin', 'wb').write(bytes(range(256)))"),
         call("file_read", &json!({"path": "/output/b.bin"})),
     ];
     let answer = server.call("six", &["text-report"], &calls);
-    let results: Vec<&Value> = answer["toolResults"].as_array().unwrap().iter().map(|result| &result["result"]).collect();
+    let results: Vec<&Value> =
+        answer["toolResults"].as_array().unwrap().iter().map(|result| &result["result"]).collect();
     let [read, list, write, run, code, file] = results.as_slice() else { panic!("{answer}") };
     assert!(read["content"].as_str().unwrap().starts_with("---\nname: text-report\n"), "{read}");
     assert_eq!(read["directory"], "/skills/text-report");
@@ -77,7 +81,8 @@ fn events_come_while_calls_are_running() {
         return;
     }
     let server = Serve::start();
-    let (quick, endless) = (bash("echo one > /output/one.txt"), bash("echo begun; while :; do read -t 1 < /dev/zero; done"));
+    let (quick, endless) =
+        (bash("echo one > /output/one.txt"), bash("echo begun; while :; do read -t 1 < /dev/zero; done"));
     let mut stream = server.stream("s", &[], &[quick.clone(), endless.clone()]);
     assert_eq!(stream.status, 200);
     let type_header = stream.headers.iter().find(|(name, _)| name == "content-type").unwrap();
@@ -94,7 +99,10 @@ fn events_come_while_calls_are_running() {
     let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["tool-output-available", "file-available", "tool-output-error", "finish"]);
     assert_eq!(events[0]["toolCallId"], quick["toolCallId"]);
-    assert_eq!((&events[2]["toolCallId"], &events[2]["error"]), (&endless["toolCallId"], &json!("Cancelled")));
+    assert_eq!(
+        (&events[2]["toolCallId"], &events[2]["error"]),
+        (&endless["toolCallId"], &json!("Cancelled"))
+    );
 }
 
 #[test]
@@ -106,7 +114,10 @@ fn failures_of_programs_are_results_and_failures_of_calls_are_errors() {
     let mut wrong = call("code_run", &json!({"language": "ruby", "code": ""}));
     wrong["outputVariable"] = json!("OUT");
     wrong["blockIndex"] = json!(7);
-    let timeout = call("code_run", &json!({"language": "bash", "code": "echo kept > /output/kept.txt; sleep 60", "timeout": 500}));
+    let timeout = call(
+        "code_run",
+        &json!({"language": "bash", "code": "echo kept > /output/kept.txt; sleep 60", "timeout": 500}),
+    );
     let calls = [
         python("import sys; print('{\"error\": \"x\"}'); sys.exit(1)"),
         python("import nonexistent_package"),
@@ -120,7 +131,8 @@ fn failures_of_programs_are_results_and_failures_of_calls_are_errors() {
     let answer = server.call("f", &["qr-code"], &calls);
     let results = answer["toolResults"].as_array().unwrap();
     let result = |index: usize| &results[index]["result"];
-    let error = |index: usize| results[index]["error"].as_str().unwrap_or_else(|| panic!("{}", results[index]));
+    let error =
+        |index: usize| results[index]["error"].as_str().unwrap_or_else(|| panic!("{}", results[index]));
     assert_eq!((&result(0)["exitCode"], &result(0)["stdout"]), (&json!(1), &json!("{\"error\": \"x\"}\n")));
     assert_eq!(result(1)["exitCode"], 1);
     assert!(result(1)["hint"].as_str().unwrap().contains("nonexistent_package"), "{}", result(1));
@@ -132,7 +144,11 @@ fn failures_of_programs_are_results_and_failures_of_calls_are_errors() {
     assert_eq!((&results[4]["outputVariable"], &results[4]["blockIndex"]), (&json!("OUT"), &json!(7)));
     assert_eq!(error(5), "Script not found: none.py. Scripts of qr-code: scripts/generate.py");
     assert!(error(6).starts_with("Path not allowed: ../etc/passwd. Readable: "), "{}", error(6));
-    assert!(error(7).starts_with("Unknown tool: \"octavus_frobnicate\". Tools: octavus_skill_read, "), "{}", error(7));
+    assert!(
+        error(7).starts_with("Unknown tool: \"octavus_frobnicate\". Tools: octavus_skill_read, "),
+        "{}",
+        error(7)
+    );
     for result in &results[4..] {
         assert_eq!(result.get("result"), None);
     }
@@ -144,7 +160,8 @@ fn a_program_out_of_memory_is_told_apart() {
         return;
     }
     let server = Serve::start();
-    let result = server.result("m", &python("open('/output/before.txt', 'w').write('x'); b = bytearray(2 << 30)"));
+    let result =
+        server.result("m", &python("open('/output/before.txt', 'w').write('x'); b = bytearray(2 << 30)"));
     // Where nothing but Python's own limit is hit this is a MemoryError; here it must be the kernel's.
     assert_eq!((&result["exitCode"], &result["oomKilled"]), (&json!(137), &json!(true)), "{result}");
     assert!(result["hint"].as_str().unwrap().contains("512"), "{result}");
@@ -189,7 +206,11 @@ fn parallel_calls_of_one_trigger_make_one_sandbox_and_run_in_turn() {
         let run = || server.result("one", &bash(code));
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(run)).collect();
         let results = threads.into_iter().map(|thread| thread.join().unwrap());
-        results.map(|result| result["stdout"].as_str().unwrap().trim().parse().unwrap_or_else(|_| panic!("{result}"))).collect()
+        results
+            .map(|result| {
+                result["stdout"].as_str().unwrap().trim().parse().unwrap_or_else(|_| panic!("{result}"))
+            })
+            .collect()
     });
     let mut sorted = lines;
     sorted.sort_unstable();
@@ -206,7 +227,8 @@ fn a_repeated_call_gets_the_stored_result() {
     let once = bash("echo x >> log; wc -l < log; date +%N > /output/time");
     let first = server.call("r", &[], std::slice::from_ref(&once));
     let again: Vec<Value> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| server.call("r", &[], std::slice::from_ref(&once)))).collect();
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| server.call("r", &[], std::slice::from_ref(&once)))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for answer in again {

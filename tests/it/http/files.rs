@@ -72,7 +72,10 @@ fn files_are_served_whole_and_harmless() {
     for active in ["fake.png", "page.html", "drawing.svg"] {
         let served = get(active);
         let content_type = served.header("content-type").unwrap();
-        assert!(content_type.starts_with("application/octet-stream") || content_type.starts_with("text/plain"), "{active}: {content_type}");
+        assert!(
+            content_type.starts_with("application/octet-stream") || content_type.starts_with("text/plain"),
+            "{active}: {content_type}"
+        );
     }
     let odd = get("a\"");
     assert!(odd.headers.iter().all(|(_, value)| !value.contains('\n')), "{:?}", odd.headers);
@@ -132,7 +135,10 @@ fn links_expire() {
     if !require("native") {
         return;
     }
-    let server = Serve::with(&Options { args: vec!["--link-lifetime".to_owned(), "1s".to_owned()], ..Options::default() });
+    let server = Serve::with(&Options {
+        args: vec!["--link-lifetime".to_owned(), "1s".to_owned()],
+        ..Options::default()
+    });
     let files = make(&server, "f");
     let file = named(&files, "a.png");
     let expired = until("the link expires", Duration::from_secs(20), || {
@@ -159,7 +165,11 @@ os.mkfifo('/output/pipe')
     let result = &answer["toolResults"][0]["result"];
     let entry = |name: &str| {
         let files = result["outputFiles"].as_array().unwrap();
-        files.iter().find(|file| file["name"] == name).unwrap_or_else(|| panic!("no {name}: {result}")).clone()
+        files
+            .iter()
+            .find(|file| file["name"] == name)
+            .unwrap_or_else(|| panic!("no {name}: {result}"))
+            .clone()
     };
     assert_eq!(entry("huge.bin")["error"], "File is larger than the limit of 10 MB");
     assert!(entry("fine.txt")["url"].is_string());

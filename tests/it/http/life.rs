@@ -75,13 +75,27 @@ fn deleting_a_trigger_ends_what_runs_in_it() {
         // When DELETE has answered, nothing runs any more.
         assert!(descendants(server.pid()).iter().all(|process| process.command != "bash"));
         let answer = running.join().unwrap();
-        let told = if answer.status == 200 { answer.value()["toolResults"][0]["error"].clone() } else { answer.expect(409)["code"].clone() };
-        assert!(["Cancelled", "The trigger is closed", "TRIGGER_CLOSED"].contains(&told.as_str().unwrap()), "{told}");
+        let told = if answer.status == 200 {
+            answer.value()["toolResults"][0]["error"].clone()
+        } else {
+            answer.expect(409)["code"].clone()
+        };
+        assert!(
+            ["Cancelled", "The trigger is closed", "TRIGGER_CLOSED"].contains(&told.as_str().unwrap()),
+            "{told}"
+        );
     });
     // What was saved is not lost.
     let status = server.status("d");
-    assert_eq!((&status["state"], &status["files"][0]["name"]), (&json!("ended"), &json!("partial.txt")), "{status}");
-    let late = server.request("POST", "/v1/triggers/d/tool-calls").json(&json!({"toolCalls": [bash("true")]})).send();
+    assert_eq!(
+        (&status["state"], &status["files"][0]["name"]),
+        (&json!("ended"), &json!("partial.txt")),
+        "{status}"
+    );
+    let late = server
+        .request("POST", "/v1/triggers/d/tool-calls")
+        .json(&json!({"toolCalls": [bash("true")]}))
+        .send();
     assert_eq!(late.expect(409)["code"], "TRIGGER_CLOSED");
     server.end("d");
     server.end("never-there");
@@ -158,14 +172,19 @@ fn a_drain_that_takes_too_long_is_cut_short() {
     if !require("native") {
         return;
     }
-    let mut server = Serve::with(&Options { args: vec!["--drain".to_owned(), "1s".to_owned()], ..Options::default() });
+    let mut server =
+        Serve::with(&Options { args: vec!["--drain".to_owned(), "1s".to_owned()], ..Options::default() });
     thread::scope(|scope| {
         let running = scope.spawn(|| server.stream("d", &[], &[bash(ENDLESS)]).whole());
         wait_until_begun(&server, "d");
         server.signal(Signal::TERM);
         let text = running.join().unwrap();
         // The client hears of it, and gets what was saved.
-        assert!(text.text().contains("Cancelled") || text.text().contains("SHUTTING_DOWN"), "{}", text.text());
+        assert!(
+            text.text().contains("Cancelled") || text.text().contains("SHUTTING_DOWN"),
+            "{}",
+            text.text()
+        );
     });
     let status = server.wait(Duration::from_secs(15));
     assert_eq!(status.code(), Some(0), "{}", server.log());

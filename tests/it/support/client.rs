@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{Shutdown, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -165,7 +165,8 @@ impl Streaming {
             let (name, value) = line.split_once(':').unwrap();
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let value = |name: &str| headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let value =
+            |name: &str| headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
         let chunked = value("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         let left = value("content-length").and_then(|length| length.parse().ok());
         let left = if status == 204 || status == 304 { Some(0) } else { left };
@@ -177,7 +178,8 @@ impl Streaming {
         if self.chunked {
             let mut line = String::new();
             self.reader.read_line(&mut line).unwrap();
-            let size = usize::from_str_radix(line.trim(), 16).unwrap_or_else(|_| panic!("the body broke off: {line:?}"));
+            let size = usize::from_str_radix(line.trim(), 16)
+                .unwrap_or_else(|_| panic!("the body broke off: {line:?}"));
             let mut piece = vec![0; size + 2];
             self.reader.read_exact(&mut piece).unwrap();
             piece.truncate(size);

@@ -55,7 +55,8 @@ fn processes() -> Vec<Process> {
 
 /// All processes below `pid`: the launcher, the init of each sandbox, and what runs inside.
 pub(crate) fn descendants(pid: u32) -> BTreeSet<Process> {
-    let all: Vec<(Process, Option<u32>)> = processes().into_iter().map(|process| (process.clone(), process.parent())).collect();
+    let all: Vec<(Process, Option<u32>)> =
+        processes().into_iter().map(|process| (process.clone(), process.parent())).collect();
     let mut found = BTreeSet::new();
     let mut parents = vec![pid];
     while let Some(parent) = parents.pop() {
@@ -78,7 +79,9 @@ impl Belongings {
     pub(crate) fn of(runner: u32) -> Self {
         let processes = descendants(runner);
         let own = fs::read_link("/proc/self/ns/mnt").unwrap();
-        let namespaces = processes.iter().filter_map(|process| fs::read_link(format!("/proc/{}/ns/mnt", process.pid)).ok());
+        let namespaces = processes
+            .iter()
+            .filter_map(|process| fs::read_link(format!("/proc/{}/ns/mnt", process.pid)).ok());
         Self { namespaces: namespaces.filter(|namespace| *namespace != own).collect(), processes }
     }
 }
@@ -115,7 +118,8 @@ pub(crate) fn left(runner: u32, before: &Belongings) -> Vec<String> {
 pub(crate) fn cgroups(runner: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let roots = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
+    let roots =
+        mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
     for root in roots {
         collect_cgroups(Path::new(root), &format!("-{runner}"), false, &mut found);
     }
@@ -124,7 +128,9 @@ pub(crate) fn cgroups(runner: u32) -> Vec<PathBuf> {
 
 fn collect_cgroups(directory: &Path, suffix: &str, inside: bool, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in
+        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = inside || (name.starts_with("skillbox-") && name.ends_with(suffix));
         if ours {
@@ -150,7 +156,8 @@ pub(crate) fn directories(runner: u32) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(state_directory()) else { return Vec::new() };
     let suffix = format!("-{runner}");
     let is_ours = |path: &PathBuf| {
-        fs::read_to_string(path.join("cgroups")).is_ok_and(|list| list.lines().any(|line| line.ends_with(&suffix)))
+        fs::read_to_string(path.join("cgroups"))
+            .is_ok_and(|list| list.lines().any(|line| line.ends_with(&suffix)))
     };
     entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_ours).collect()
 }
@@ -159,7 +166,8 @@ pub(crate) fn directories(runner: u32) -> Vec<PathBuf> {
 pub(crate) fn mounts() -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let state = state_directory();
-    let is_ours = |line: &&str| line.split(' ').nth(4).is_some_and(|point| Path::new(point).starts_with(&state));
+    let is_ours =
+        |line: &&str| line.split(' ').nth(4).is_some_and(|point| Path::new(point).starts_with(&state));
     mounts.lines().filter(is_ours).map(str::to_owned).collect()
 }
 

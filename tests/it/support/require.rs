@@ -51,7 +51,9 @@ fn programs(names: &[&str]) -> Option<String> {
 /// Where a program is.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|file| fs::metadata(file).is_ok_and(|m| m.is_file()))
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|m| m.is_file()))
 }
 
 /// Runs a program that only prepares something for a test; it must succeed.

@@ -3,8 +3,8 @@
 use std::{
     fs::{self, File, Permissions},
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -73,7 +73,8 @@ impl Serve {
                 panic!("the server ended with {status}:\n{text}");
             }
             let (_, after) = text.split_once("http://")?;
-            let end = after.find(|character: char| !character.is_ascii_digit() && character != '.' && character != ':');
+            let end = after
+                .find(|character: char| !character.is_ascii_digit() && character != '.' && character != ':');
             // Without the end of the word the port may not be whole yet.
             Some(Address::Tcp(after[..end?].to_owned()))
         });
@@ -86,11 +87,6 @@ impl Serve {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Where it keeps its store, its token and its log.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     pub(crate) fn log(&self) -> String {

@@ -1,8 +1,9 @@
 //! The real executable, as a user starts it.
 
 use std::{
-    env, fs,
+    env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -44,7 +45,15 @@ pub(crate) fn executable() -> &'static Path {
 pub(crate) fn command() -> Command {
     let mut command = Command::new(executable());
     command.env_clear().stdin(Stdio::null());
-    for name in ["PATH", "HOME", "XDG_RUNTIME_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_INDEX_URL", "SSL_CERT_FILE"] {
+    for name in [
+        "PATH",
+        "HOME",
+        "XDG_RUNTIME_DIR",
+        "UV_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+        "PIP_INDEX_URL",
+        "SSL_CERT_FILE",
+    ] {
         if let Some(value) = env::var_os(name) {
             command.env(name, value);
         }
@@ -88,8 +97,9 @@ impl Ran {
     /// The one document on standard output.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("not one JSON document ({error}): {:?}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("not one JSON document ({error}): {:?}\n{}", self.stdout, self.stderr)
+        })
     }
 
     #[track_caller]

@@ -10,7 +10,8 @@ use super::skillbox::Ran;
 /// A run as a snapshot shows it: the exit code, then both streams.
 pub(crate) fn shown(ran: &Ran, directories: &[(&Path, &str)]) -> String {
     let code = ran.status.code().map_or_else(|| ran.status.to_string(), |code| code.to_string());
-    let part = |name: &str, text: &str| if text.is_empty() { String::new() } else { format!("--- {name}\n{text}") };
+    let part =
+        |name: &str, text: &str| if text.is_empty() { String::new() } else { format!("--- {name}\n{text}") };
     let whole = format!("exit: {code}\n{}{}", part("stdout", &ran.stdout), part("stderr", &ran.stderr));
     normal(&whole, directories)
 }
@@ -23,6 +24,8 @@ pub(crate) fn normal(text: &str, directories: &[(&Path, &str)]) -> String {
     }
     let text = numbers_with_unit(&text, &["ms", "s", "min"], "[time]");
     let text = after(&text, "Ms\": ", |character| character.is_ascii_digit(), "[ms]");
+    let text =
+        after(&text, "peak ", |character| character.is_alphanumeric() || ". ".contains(character), "[size] ");
     let text = uuids(&text);
     after(&text, "sig=", |character| !character.is_whitespace() && character != '"', "[signature]")
 }
@@ -34,9 +37,11 @@ fn numbers_with_unit(text: &str, units: &[&str], word: &str) -> String {
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
         let (before, from) = rest.split_at(start);
         out.push_str(before);
-        let number = from.len() - from.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.').len();
+        let number = from.len()
+            - from.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.').len();
         let (digits, after) = from.split_at(number);
-        let is_own_word = !before.ends_with(|character: char| character.is_alphanumeric() || character == '_' || character == '-');
+        let is_own_word = !before
+            .ends_with(|character: char| character.is_alphanumeric() || character == '_' || character == '-');
         let unit = units.iter().find_map(|unit| {
             let after_unit = after.strip_prefix(' ').unwrap_or(after).strip_prefix(unit)?;
             (!after_unit.starts_with(|character: char| character.is_alphanumeric())).then_some(after_unit)
@@ -93,10 +98,12 @@ fn uuids(text: &str) -> String {
 
 #[test]
 fn only_what_differs_is_replaced() {
-    let check = |text: &str, expected: &str| assert_eq!(normal(text, &[(Path::new("/tmp/x"), "[dir]")]), expected);
+    let check =
+        |text: &str, expected: &str| assert_eq!(normal(text, &[(Path::new("/tmp/x"), "[dir]")]), expected);
     check("ready in 12.5 ms, 3s; Python 3.11, v1.2", "ready in [time], [time]; Python 3.11, v1.2");
     check("1.2 KB 300 ms2 utf-8 s", "1.2 KB 300 ms2 utf-8 s");
     check("\"durationMs\": 412,", "\"durationMs\": [ms],");
     check("/tmp/x/out é 018f4d9e-0000-7000-8000-0123456789ab.", "[dir]/out é [uuid].");
+    check("peak 3.0 MB · x", "peak [size] · x");
     check("?exp=1&sig=ab.cd-e_ \"", "?exp=1&sig=[signature] \"");
 }

@@ -26,7 +26,12 @@ pub(crate) fn execute(command: &Call, global: &Global, output: Output) -> Result
     let declaration = Declaration { inputs, ..Declaration::default() };
     let (result, failed) = sandboxes::block_on(async |cancel: CancellationToken| {
         let one = OneRunner::start(global, catalog, output).await?;
-        one.prepare(output).await?;
+        if ToolPrefix::default().parse(&call.tool_name).is_some_and(|tool| !tool.needs_no_sandbox()) {
+            tokio::select! {
+                prepared = one.prepare(output) => prepared?,
+                () = cancel.cancelled() => return Err(CommandError::interrupted()),
+            }
+        }
         let called = one.call(&sandboxes::trigger()?, declaration, CallRequest::new(call), &cancel).await;
         let outcome = match called {
             Ok(answer) => {

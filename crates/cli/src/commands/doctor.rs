@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -158,13 +158,13 @@ fn for_dependencies() -> Vec<Check> {
             name: "cache".into(),
             state: CheckState::Missing,
             detail: error.message,
-            remedy: error.hint,
+            remedy: error.hint.map(String::from),
         },
     };
     vec![tool, cache]
 }
 
-fn is_program(file: &PathBuf) -> bool {
+fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(file)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)

@@ -442,7 +442,7 @@ pub(crate) fn note_files(delivered: &[Delivered], output: Output) {
             }
             Err(NotDelivered::Unwanted) => {}
             Err(NotDelivered::LeftOut(why)) => {
-                output.warn(&format!("`{name}` was left out: {}", escape::line(why)))
+                output.warn(&format!("`{name}` was left out: {}", escape::line(why)));
             }
             Err(NotDelivered::Lost(why)) => {
                 output.warn(&format!("`{name}` could not be written: {}", escape::line(why)));

@@ -7,7 +7,7 @@
 
 use std::{
     fs::OpenOptions,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -20,19 +20,19 @@ use runner::{Config, Parts, Runner};
 use server::{Listen, ServeError, Server};
 use skill::{Catalog, SourceLimits};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Global, Serve},
     error::{CommandError, Kind},
     exit::Exit,
+    log,
     options::{self, StoreSpec},
     output::Output,
     sandboxes, skills,
 };
 
 pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
-    start_log(global);
+    log::of_server(global);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -42,28 +42,10 @@ pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Resul
     result.map_err(CommandError::without_a_program)
 }
 
-/// Logs go to standard error: for people where people look, else as JSON for machines.
-fn start_log(global: &Global) {
-    let default = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "info",
-        (false, 1) => "debug",
-        (false, _) => "trace",
-    };
-    let filter = EnvFilter::try_from_env("SKILLBOX_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second log of one process is a mistake that changes nothing.
-    _ = if std::io::stderr().is_terminal() {
-        log.with_target(false).try_init()
-    } else {
-        log.json().flatten_event(true).try_init()
-    };
-}
-
 async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen()?;
+    let token_file = token_file(command, output)?;
     let listen = choose_ports(&command.listen)?;
-    let token_file = token_file(command, &listen, output)?;
     let catalog = open_skills(command, output)?;
     let store = open_store(command, &listen)?;
     let cache = sandboxes::layer_cache()?;
@@ -122,7 +104,7 @@ async fn work(server: &Server, runner: &Runner, output: Output) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The first signal drains, the next one stops what runs.
@@ -222,11 +204,11 @@ fn base_url(listen: &[Listen]) -> String {
 }
 
 /// The file with the token. On loopback only, one is made where none is named, so that the first try is one command.
-fn token_file(command: &Serve, listen: &[Listen], output: Output) -> Result<Option<PathBuf>, CommandError> {
+fn token_file(command: &Serve, output: Output) -> Result<Option<PathBuf>, CommandError> {
     if let Some(file) = &command.token_file {
         return if file.exists() { Ok(Some(file.clone())) } else { Err(no_token(file)) };
     }
-    let mut addresses = listen.iter().filter_map(|listen| match listen {
+    let mut addresses = command.listen.iter().filter_map(|listen| match listen {
         Listen::Tcp(address) => Some(address),
         Listen::Unix(_) => None,
     });

@@ -41,7 +41,11 @@ struct Calls {
 }
 
 /// `POST /v1/triggers/{id}/tool-calls`
-pub(crate) async fn carry_out(State(app): State<App>, PathOf(id): PathOf<String>, request: Request) -> Answer {
+pub(crate) async fn carry_out(
+    State(app): State<App>,
+    PathOf(id): PathOf<String>,
+    request: Request,
+) -> Answer {
     let id = trigger_id(&id)?;
     let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let events = sse::wanted(&accept.collect::<Vec<_>>().join(","));
@@ -49,7 +53,8 @@ pub(crate) async fn carry_out(State(app): State<App>, PathOf(id): PathOf<String>
     let Calls { tool_calls, skills } = received.value;
     let most = app.runner.config().queue;
     if tool_calls.len() > most {
-        let detail = format!("a request has at most {most} tool calls, and this one has {}", tool_calls.len());
+        let detail =
+            format!("a request has at most {most} tool calls, and this one has {}", tool_calls.len());
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
     let mut skills = skills.unwrap_or_default();
@@ -144,7 +149,11 @@ impl Source for CallEvents {
 }
 
 fn write(bytes: &mut Vec<u8>, event: &StreamEvent) {
-    sse::write(bytes, None, &serde_json::to_string(event).expect("events have string keys and no failing serializer"));
+    sse::write(
+        bytes,
+        None,
+        &serde_json::to_string(event).expect("events have string keys and no failing serializer"),
+    );
 }
 
 /// The event for a call that was accepted and has no answer.

@@ -24,8 +24,9 @@ pub(crate) async fn tools(State(app): State<App>, QueryOf(wanted): QueryOf<Wante
     let skills = wanted.skills(&app)?;
     let style = match &wanted.style {
         None => DefinitionStyle::Octavus,
-        Some(name) => DefinitionStyle::parse(name)
-            .ok_or_else(|| Problem::new(Code::BadRequest, "style must be one of octavus, openai, anthropic"))?,
+        Some(name) => DefinitionStyle::parse(name).ok_or_else(|| {
+            Problem::new(Code::BadRequest, "style must be one of octavus, openai, anthropic")
+        })?,
     };
     let slugs: Vec<&str> = skills.iter().map(|entry| entry.skill.name().as_str()).collect();
     let tools = tool::definitions(&slugs, &app.runner.config().tool_prefix, style);
@@ -57,7 +58,8 @@ impl Wanted {
         let mut found: Vec<SkillEntry> = Vec::new();
         for slug in list.split(',').map(str::trim).filter(|slug| !slug.is_empty()) {
             let entry = all.get(slug).ok_or_else(|| {
-                let detail = format!("skill `{}` is not known; GET /v1/skills lists all", slug.escape_debug());
+                let detail =
+                    format!("skill `{}` is not known; GET /v1/skills lists all", slug.escape_debug());
                 Problem::new(Code::SkillNotFound, detail)
             })?;
             if found.iter().all(|known| known.skill.name() != entry.skill.name()) {

@@ -1,5 +1,7 @@
 //! Output files: a fresh link for an id, and the content behind a link that the store leaves to us.
 
+use std::time::SystemTime;
+
 use artifact::{ArtifactId, ArtifactMetadata, LinkError, StoreError, StoreErrorKind, content_headers};
 use axum::{
     body::Body,
@@ -7,13 +9,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use std::time::SystemTime;
 use tokio::io::{AsyncReadExt as _, copy, sink};
 use tokio_util::io::ReaderStream;
 
 use crate::{
     app::App,
-    problem::{Answer, Code, Problem, chain},
+    problem::{Answer, Code, Problem},
     range::{Part, part},
     routes::PathOf,
 };
@@ -32,7 +33,11 @@ pub(crate) async fn link(State(app): State<App>, PathOf(id): PathOf<String>) -> 
 }
 
 /// `GET /v1/files/{id}/content`
-pub(crate) async fn content(State(app): State<App>, OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Answer {
+pub(crate) async fn content(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Answer {
     let links = app.config.signed_urls.as_ref().ok_or_else(not_found)?;
     let checked = links.verify(uri.path(), uri.query().unwrap_or_default(), SystemTime::now());
     let id = checked.map_err(|error| match error {
@@ -54,21 +59,23 @@ pub(crate) async fn content(State(app): State<App>, OriginalUri(uri): OriginalUr
     let wanted = range.filter(|_| same).map_or(Part::Whole, |range| part(range, metadata.size));
     let mut reader = content.body;
     match wanted {
-        Part::Whole => {
-            respond(StatusCode::OK, &metadata, None, Body::from_stream(ReaderStream::with_capacity(reader, READ)))
-        }
+        Part::Whole => respond(
+            StatusCode::OK,
+            &metadata,
+            None,
+            Body::from_stream(ReaderStream::with_capacity(reader, READ)),
+        ),
         Part::Range(first, last) => {
             // A store gives a stream and not a file; what is before the range is read over.
-            let skipped = copy(&mut (&mut reader).take(first), &mut sink()).await;
-            if !skipped.as_ref().is_ok_and(|skipped| *skipped == first) {
-                tracing::error!(error = ?skipped, "an artifact cannot be read");
-                return Err(Problem::new(Code::StoreUnavailable, "the artifact store does not answer"));
-            }
+            copy(&mut (&mut reader).take(first), &mut sink())
+                .await
+                .map_err(|error| Problem::store(&error))?;
             let stream = ReaderStream::with_capacity(reader.take(last - first + 1), READ);
             respond(StatusCode::PARTIAL_CONTENT, &metadata, Some((first, last)), Body::from_stream(stream))
         }
         Part::Nothing => {
-            let problem = Problem::new(Code::RangeNotSatisfiable, "the range begins behind the end of the file");
+            let problem =
+                Problem::new(Code::RangeNotSatisfiable, "the range begins behind the end of the file");
             let mut response = problem.into_response();
             if let Ok(range) = HeaderValue::from_str(&format!("bytes */{}", metadata.size)) {
                 response.headers_mut().insert(header::CONTENT_RANGE, range);
@@ -83,12 +90,14 @@ fn respond(status: StatusCode, metadata: &ArtifactMetadata, range: Option<(u64, 
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let mut set = |name: HeaderName, value: &str| {
-        let value = HeaderValue::from_str(value).map_err(|error| Problem::internal("write a header", &error))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|error| Problem::internal("write a header", &error))?;
         response.headers_mut().insert(name, value);
         Ok::<(), Problem>(())
     };
     for (name, value) in content_headers(metadata) {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| Problem::internal("write a header", &error))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|error| Problem::internal("write a header", &error))?;
         set(name, &value)?;
     }
     set(header::ACCEPT_RANGES, "bytes")?;
@@ -97,10 +106,6 @@ fn respond(status: StatusCode, metadata: &ArtifactMetadata, range: Option<(u64, 
     if let Some((first, last)) = range {
         set(header::CONTENT_LENGTH, &(last - first + 1).to_string())?;
         set(header::CONTENT_RANGE, &format!("bytes {first}-{last}/{}", metadata.size))?;
-    }
-    if status == StatusCode::NOT_MODIFIED {
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        response.headers_mut().remove(header::CONTENT_TYPE);
     }
     Ok(response)
 }
@@ -119,9 +124,9 @@ fn not_found() -> Problem {
 fn store_problem(error: StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::NotFound => not_found(),
-        StoreErrorKind::Full | StoreErrorKind::Mismatch | StoreErrorKind::Refused | StoreErrorKind::Unavailable => {
-            tracing::error!(error = chain(&error), "the artifact store failed");
-            Problem::new(Code::StoreUnavailable, "the artifact store does not answer")
-        }
+        StoreErrorKind::Full
+        | StoreErrorKind::Mismatch
+        | StoreErrorKind::Refused
+        | StoreErrorKind::Unavailable => Problem::store(&error),
     }
 }

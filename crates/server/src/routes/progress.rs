@@ -1,10 +1,6 @@
 //! What happens in a trigger, while it happens.
 
-use axum::{
-    body::Bytes,
-    extract::State,
-    http::HeaderMap,
-};
+use axum::{body::Bytes, extract::State, http::HeaderMap};
 use jiff::Timestamp;
 use runner::{ProgressEvent, ProgressStream};
 

@@ -31,7 +31,8 @@ const FORM: &str = "multipart/form-data";
 
 /// `GET /v1/skills`
 pub(crate) async fn list(State(app): State<App>) -> Answer {
-    let skills: Vec<Value> = app.runner.skills().list().iter().map(|entry| Value::Object(summary(entry))).collect();
+    let skills: Vec<Value> =
+        app.runner.skills().list().iter().map(|entry| Value::Object(summary(entry))).collect();
     Ok(Json(json!({"skills": skills})).into_response())
 }
 
@@ -44,7 +45,8 @@ pub(crate) async fn show(State(app): State<App>, PathOf(slug): PathOf<String>) -
         files.map(|file| json!({"path": file.path, "size": file.size})).collect()
     };
     let scripts = skill.scripts().iter().map(|script| {
-        let mut shown = json!({"path": script.path, "language": script.language.as_str(), "size": script.size});
+        let mut shown =
+            json!({"path": script.path, "language": script.language.as_str(), "size": script.size});
         if let Some(description) = &script.description {
             shown["description"] = description.as_str().into();
         }
@@ -96,7 +98,9 @@ pub(crate) async fn remove(State(app): State<App>, PathOf(slug): PathOf<String>)
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Err(match skills.get(&slug) {
-        Some(_) => Problem::new(Code::SkillsReadOnly, "this skill is built in; only uploaded skills can be removed"),
+        Some(_) => {
+            Problem::new(Code::SkillsReadOnly, "this skill is built in; only uploaded skills can be removed")
+        }
         None => not_found(),
     })
 }
@@ -156,7 +160,9 @@ async fn bundle(app: &App, request: Request) -> Result<Received<Bytes>, Problem>
     let Received { value: bytes, permits } = body::read(app, body, limit + AROUND).await?;
     let request = Request::from_parts(parts, Body::from(bytes));
     let broken = |_| Problem::new(Code::BadRequest, "the form cannot be read");
-    let mut form = Multipart::from_request(request, app).await.map_err(|_| Problem::new(Code::BadRequest, "the form has no boundary"))?;
+    let mut form = Multipart::from_request(request, app)
+        .await
+        .map_err(|_| Problem::new(Code::BadRequest, "the form has no boundary"))?;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() == Some("file") {
             let value = field.bytes().await.map_err(broken)?;
@@ -205,7 +211,9 @@ fn findings(error: &LoadError) -> Option<Vec<Value>> {
             }
             Some(vec![finding])
         }
-        LoadError::Folder(_) | LoadError::Read(_) => Some(vec![json!({"severity": "error", "message": chain(error)})]),
+        LoadError::Folder(_) | LoadError::Read(_) => {
+            Some(vec![json!({"severity": "error", "message": chain(error)})])
+        }
         _ => None,
     }
 }

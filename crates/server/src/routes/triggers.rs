@@ -54,9 +54,9 @@ async fn state(app: &App, id: &TriggerId) -> Answer {
 }
 
 async fn shown(app: &App, id: &TriggerId, status: TriggerStatus) -> Result<Value, Problem> {
-    let calls = status.calls.iter().map(|call| {
-        json!({"toolCallId": call.tool_call_id, "toolName": call.tool_name, "state": call.state})
-    });
+    let calls = status.calls.iter().map(
+        |call| json!({"toolCallId": call.tool_call_id, "toolName": call.tool_name, "state": call.state}),
+    );
     let mut members = Map::new();
     members.insert("id".into(), id.as_str().into());
     members.insert("state".into(), json!(status.state));

@@ -19,10 +19,24 @@ const NEEDED: &str = "a token is needed: `Authorization: Bearer <token>`";
 async fn without_a_token_there_is_nothing() {
     let app = TestApp::new();
     for path in [
-        "/v1/skills", "/v1/tools", "/v1/triggers/t", "/v1/triggers/t/events", "/v1/files/x", "/v1/none", "/", "/metrics",
-        "/healthz/", "//healthz", "/readyz/x", "/v1/files/x/contents",
+        "/v1/skills",
+        "/v1/tools",
+        "/v1/triggers/t",
+        "/v1/triggers/t/events",
+        "/v1/files/x",
+        "/v1/none",
+        "/",
+        "/metrics",
+        "/healthz/",
+        "//healthz",
+        "/readyz/x",
+        "/v1/files/x/contents",
     ] {
-        let reply = app.get(path).without("authorization").refused(401, "Unauthorized", "UNAUTHORIZED", NEEDED, json!({})).await;
+        let reply = app
+            .get(path)
+            .without("authorization")
+            .refused(401, "Unauthorized", "UNAUTHORIZED", NEEDED, json!({}))
+            .await;
         assert_eq!(reply.header("www-authenticate"), "Bearer", "{path}");
     }
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
@@ -38,20 +52,41 @@ async fn only_the_whole_token_in_the_one_form_counts() {
         assert_eq!(app.get("/v1/skills").header("authorization", &good).send().await.status, 200, "{good}");
     }
     let wrong = "the token is not valid";
-    for bad in [format!("Bearer {TOKEN}x"), format!("Bearer {}", &TOKEN[1..]), "Bearer ".into(), format!("Bearer {TOKEN},{TOKEN}")] {
+    for bad in [
+        format!("Bearer {TOKEN}x"),
+        format!("Bearer {}", &TOKEN[1..]),
+        "Bearer ".into(),
+        format!("Bearer {TOKEN},{TOKEN}"),
+    ] {
         app.get("/v1/skills")
             .header("authorization", &bad)
             .refused(401, "Unauthorized", "UNAUTHORIZED", wrong, json!({}))
             .await;
     }
-    for bad in [TOKEN.to_owned(), format!("Basic {TOKEN}"), format!("Bearer{TOKEN}"), "Bearer".into(), String::new()] {
+    for bad in
+        [TOKEN.to_owned(), format!("Basic {TOKEN}"), format!("Bearer{TOKEN}"), "Bearer".into(), String::new()]
+    {
         app.get("/v1/skills")
             .header("authorization", &bad)
-            .refused(401, "Unauthorized", "UNAUTHORIZED", "the Authorization header must be `Bearer <token>`", json!({}))
+            .refused(
+                401,
+                "Unauthorized",
+                "UNAUTHORIZED",
+                "the Authorization header must be `Bearer <token>`",
+                json!({}),
+            )
             .await;
     }
     let twice = app.get("/v1/skills").another_header("authorization", "Bearer another-token-here");
-    twice.refused(401, "Unauthorized", "UNAUTHORIZED", "the request has more than one Authorization header", json!({})).await;
+    twice
+        .refused(
+            401,
+            "Unauthorized",
+            "UNAUTHORIZED",
+            "the request has more than one Authorization header",
+            json!({}),
+        )
+        .await;
     // A token in a query is none.
     assert_eq!(app.get(&format!("/v1/skills?token={TOKEN}")).without("authorization").code().await.0, 401);
 }
@@ -72,7 +107,8 @@ async fn a_new_token_counts_at_once_and_the_old_one_no_more() {
 #[tokio::test]
 async fn a_rebound_name_is_refused_before_the_token_is_looked_at() {
     let app = TestApp::with(|settings| settings.server.hosts = vec!["runner.internal".into()]);
-    let detail = "this server is not known by the name in the Host header; the operator can list further names";
+    let detail =
+        "this server is not known by the name in the Host header; the operator can list further names";
     for bad in ["evil.example", "evil.example:8080", "localhost.evil.example", "192.168.1.5", ""] {
         app.get("/v1/skills")
             .header("host", bad)
@@ -91,7 +127,10 @@ async fn a_rebound_name_is_refused_before_the_token_is_looked_at() {
     assert_eq!(app.get("http://evil.example/v1/skills").code().await, (421, "HOST_NOT_ALLOWED".into()));
     // Signed links are served under our names only; health is asked by addresses of pods.
     assert_eq!(app.get("/v1/files/x/content").header("host", "evil.example").code().await.0, 421);
-    assert_eq!(app.get("/healthz").header("host", "10.1.2.3:80").without("authorization").send().await.status, 200);
+    assert_eq!(
+        app.get("/healthz").header("host", "10.1.2.3:80").without("authorization").send().await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -108,7 +147,8 @@ async fn web_pages_are_refused_unless_listed() {
     }
     let listed = app.get("/v1/skills").header("origin", "https://chat.example.com");
     assert_eq!(listed.send().await.status, 200);
-    let both = app.get("/v1/skills").header("origin", "https://chat.example.com").another_header("origin", "null");
+    let both =
+        app.get("/v1/skills").header("origin", "https://chat.example.com").another_header("origin", "null");
     assert_eq!(both.code().await.0, 403);
 }
 
@@ -122,7 +162,13 @@ async fn bodies_that_a_form_could_send_are_refused() {
         (Method::PUT, "/v1/triggers/t"),
         (Method::POST, "/v1/triggers/t/tool-calls/c/cancel"),
     ] {
-        for bad in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""] {
+        for bad in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "",
+        ] {
             app.ask(method.clone(), path)
                 .header("content-type", bad)
                 .body(body.clone())
@@ -136,7 +182,10 @@ async fn bodies_that_a_form_could_send_are_refused() {
         packed.refused(415, "Unsupported Media Type", "UNSUPPORTED_MEDIA_TYPE", detail, json!({})).await;
     }
     for good in ["application/json; charset=utf-8", "Application/JSON"] {
-        let ask = app.ask(Method::POST, "/v1/triggers/t/tool-calls").header("content-type", good).body(body.clone());
+        let ask = app
+            .ask(Method::POST, "/v1/triggers/t/tool-calls")
+            .header("content-type", good)
+            .body(body.clone());
         assert_eq!(ask.send().await.status, 200);
     }
     assert_eq!(app.driver.created(), 0);
@@ -146,17 +195,32 @@ async fn bodies_that_a_form_could_send_are_refused() {
 async fn unknown_paths_and_methods() {
     let app = TestApp::new();
     let detail = "there is nothing at this path; docs/api.md lists all routes";
-    for path in ["/", "/v1", "/v1/triggers", "/v2/skills", "/v1/triggers/t/tool-calls/c", "/v1/files/a/b/content", "/v1/skills/"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/triggers",
+        "/v2/skills",
+        "/v1/triggers/t/tool-calls/c",
+        "/v1/files/a/b/content",
+        "/v1/skills/",
+    ] {
         app.get(path).refused(404, "Not Found", "NOT_FOUND", detail, json!({})).await;
     }
     let detail = "this path does not take this method; the Allow header lists those it takes";
     let none = json!({});
-    let reply = app.ask(Method::POST, "/v1/triggers/t").refused(405, "Method Not Allowed", "METHOD_NOT_ALLOWED", detail, none.clone());
+    let reply = app.ask(Method::POST, "/v1/triggers/t").refused(
+        405,
+        "Method Not Allowed",
+        "METHOD_NOT_ALLOWED",
+        detail,
+        none.clone(),
+    );
     let reply = reply.await;
     let mut allowed: Vec<&str> = reply.header("allow").split(',').collect();
     allowed.sort_unstable();
     assert_eq!(allowed, ["DELETE", "GET", "HEAD", "PUT"]);
-    let reply = app.delete("/v1/skills").refused(405, "Method Not Allowed", "METHOD_NOT_ALLOWED", detail, none).await;
+    let reply =
+        app.delete("/v1/skills").refused(405, "Method Not Allowed", "METHOD_NOT_ALLOWED", detail, none).await;
     assert!(reply.header("allow").contains("POST"));
     assert_eq!(app.ask(Method::OPTIONS, "/v1/skills").code().await.0, 405);
     let bad = app.get("/v1/triggers/%FF");
@@ -169,11 +233,19 @@ async fn unknown_paths_and_methods() {
 #[tokio::test]
 async fn every_answer_has_an_id_and_safe_headers() {
     let app = TestApp::new();
-    for ask in [app.get("/v1/skills"), app.get("/none"), app.get("/healthz").without("authorization"), app.delete("/v1/skills")] {
+    for ask in [
+        app.get("/v1/skills"),
+        app.get("/none"),
+        app.get("/healthz").without("authorization"),
+        app.delete("/v1/skills"),
+    ] {
         let reply = ask.send().await;
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
         assert_eq!(reply.header("cache-control"), "no-store");
-        assert_eq!(reply.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'; sandbox");
+        assert_eq!(
+            reply.header("content-security-policy"),
+            "default-src 'none'; frame-ancestors 'none'; sandbox"
+        );
         assert_eq!(reply.header("x-frame-options"), "DENY");
         assert_eq!(reply.header("referrer-policy"), "no-referrer");
         assert_eq!(reply.header("cross-origin-resource-policy"), "same-origin");

@@ -22,7 +22,8 @@ async fn a_call_answers_with_its_result_and_its_events() {
     call["outputVariable"] = "RESULT".into();
     call["blockIndex"] = 2.into();
     call["unknownMember"] = json!({"of": "a later version"});
-    let answer = app.post(CALLS, &json!({"toolCalls": [call], "skills": ["qr-code"], "later": 1})).value().await;
+    let answer =
+        app.post(CALLS, &json!({"toolCalls": [call], "skills": ["qr-code"], "later": 1})).value().await;
     let url = answer["toolResults"][0]["files"][0]["url"].clone();
     let id = answer["toolResults"][0]["files"][0]["id"].clone();
     let output = json!({
@@ -57,12 +58,14 @@ async fn a_call_that_cannot_be_carried_out_is_still_an_answer() {
         {"toolCallId": "c3", "toolName": "octavus_code_run"},
     ]);
     let answer = app.post(CALLS, &json!({"toolCalls": calls, "skills": ["notes"]})).value().await;
-    let errors: Vec<&str> = answer["toolResults"].as_array().unwrap().iter().map(|r| r["error"].as_str().unwrap()).collect();
+    let errors: Vec<&str> =
+        answer["toolResults"].as_array().unwrap().iter().map(|r| r["error"].as_str().unwrap()).collect();
     assert_eq!(errors[0], "The sandbox could not be started");
     assert_eq!(errors[1], "Skill not found: \"x\". Available skills: notes");
     assert!(errors[2].starts_with("Invalid arguments for octavus_code_run: "));
     assert!(answer["toolResults"].as_array().unwrap().iter().all(|result| result.get("result").is_none()));
-    let types: Vec<&Value> = answer["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
+    let types: Vec<&Value> =
+        answer["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
     assert_eq!(types, ["tool-output-error"; 3]);
 }
 
@@ -77,10 +80,15 @@ async fn parallel_requests_share_one_sandbox_and_keep_their_order() {
     assert_eq!(requests.join_all().await.len(), 20);
     assert_eq!(app.driver.created(), 1);
     assert_eq!(app.driver.sandboxes()[0].max_running, 1);
-    let calls: Vec<Value> = (0..5).map(|n| code(&format!("d{n}"), &Program::new().stdout(format!("{n}")))).collect();
+    let calls: Vec<Value> =
+        (0..5).map(|n| code(&format!("d{n}"), &Program::new().stdout(format!("{n}")))).collect();
     let answer = app.post(CALLS, &json!({"toolCalls": calls})).value().await;
-    let said: Vec<&str> =
-        answer["toolResults"].as_array().unwrap().iter().map(|r| r["result"]["stdout"].as_str().unwrap()).collect();
+    let said: Vec<&str> = answer["toolResults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["result"]["stdout"].as_str().unwrap())
+        .collect();
     assert_eq!(said, ["0", "1", "2", "3", "4"]);
 }
 
@@ -99,7 +107,10 @@ async fn a_repeated_call_gets_the_stored_result_and_another_is_refused() {
 #[tokio::test]
 async fn requests_of_the_wrong_shape() {
     let app = TestApp::new();
-    assert_eq!(app.post(CALLS, &json!({"toolCalls": []})).value().await, json!({"toolResults": [], "events": []}));
+    assert_eq!(
+        app.post(CALLS, &json!({"toolCalls": []})).value().await,
+        json!({"toolResults": [], "events": []})
+    );
     let detail = "missing field `toolCalls` at line 1 column 2";
     let place = json!({"line": 1, "column": 2});
     app.post(CALLS, &json!({})).refused(422, "Unprocessable Entity", "INVALID_REQUEST", detail, place).await;
@@ -134,7 +145,10 @@ async fn a_full_queue_loses_nothing() {
     assert_eq!(refused.json()["code"], "BUSY");
     assert_eq!(requests.join_next().await.unwrap().unwrap().status, 200);
     let answer = app.post(CALLS, &body).value().await;
-    assert!(answer["toolResults"].as_array().unwrap().iter().all(|result| result["result"]["exitCode"] == 0), "{answer}");
+    assert!(
+        answer["toolResults"].as_array().unwrap().iter().all(|result| result["result"]["exitCode"] == 0),
+        "{answer}"
+    );
     assert_eq!(app.driver.execs().len(), 4, "nothing ran twice");
 }
 
@@ -184,7 +198,9 @@ async fn a_shutdown_is_told_with_a_time() {
     let app = TestApp::new();
     app.runner.shutdown().await;
     let refused = app.run("t", "c1", &Program::new());
-    let reply = refused.refused(503, "Service Unavailable", "SHUTTING_DOWN", "the runner is shutting down", json!({})).await;
+    let reply = refused
+        .refused(503, "Service Unavailable", "SHUTTING_DOWN", "the runner is shutting down", json!({}))
+        .await;
     assert_eq!(reply.header("retry-after"), "2");
     assert_eq!(app.put("/v1/triggers/t", &json!({})).code().await, (503, "SHUTTING_DOWN".into()));
 }

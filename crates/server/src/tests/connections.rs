@@ -122,14 +122,21 @@ async fn heads_that_are_too_large_or_no_http_are_refused() {
     let mut connections = Connections::new(&app);
     let long = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000));
     let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(70));
-    for (text, status) in [(long.as_str(), 431), (&many, 431), ("HELLO\r\n\r\n", 400), ("GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400)] {
+    for (text, status) in [
+        (long.as_str(), 431),
+        (&many, 431),
+        ("HELLO\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400),
+    ] {
         let mut client = connections.open(64 * 1024);
         client.write_all(text.as_bytes()).await.unwrap();
-        assert!(rest(client).await.starts_with(&format!("HTTP/1.1 {status} ")), "{status}");
+        let said = rest(client).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {said}");
     }
     // Two lengths: the classic of request smuggling.
     let mut client = connections.open(4096);
-    let smuggled = "POST /v1/skills HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd";
+    let smuggled =
+        "POST /v1/skills HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd";
     client.write_all(smuggled.as_bytes()).await.unwrap();
     assert!(rest(client).await.starts_with("HTTP/1.1 400 "));
 }
@@ -157,7 +164,8 @@ async fn a_client_that_hangs_up_ends_its_call() {
         let mut client = connections.open(64 * 1024);
         let long = Program::new().sleep(Duration::from_secs(200));
         let ran = app.driver.execs().len();
-        let text = request(&format!("t-{ran}"), &long).replace("\r\nContent-Type", &format!("\r\nAccept: {accept}\r\nContent-Type"));
+        let text = request(&format!("t-{ran}"), &long)
+            .replace("\r\nContent-Type", &format!("\r\nAccept: {accept}\r\nContent-Type"));
         client.write_all(text.as_bytes()).await.unwrap();
         until("the call runs", || app.driver.execs().len() == ran + 1).await;
         let start = Instant::now();

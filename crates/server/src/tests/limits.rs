@@ -20,7 +20,10 @@ async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
     let said = app.ask(Method::POST, path).header("content-type", "application/json").body(" ".repeat(1001));
     said.refused(413, "Payload Too Large", "BODY_TOO_LARGE", detail, limit.clone()).await;
     let chunks = stream::iter((0..11).map(|_| Ok::<_, std::io::Error>(" ".repeat(100))));
-    let untold = app.ask(Method::POST, path).header("content-type", "application/json").body(Body::from_stream(chunks));
+    let untold = app
+        .ask(Method::POST, path)
+        .header("content-type", "application/json")
+        .body(Body::from_stream(chunks));
     untold.refused(413, "Payload Too Large", "BODY_TOO_LARGE", detail, limit).await;
     let fits = format!("{:<1000}", json!({"toolCalls": []}).to_string());
     let fits = app.ask(Method::POST, path).header("content-type", "application/json").body(fits);
@@ -43,7 +46,10 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let detail = "the body of the request did not come in time";
     let begun = tokio::time::Instant::now();
     let silent = stream::pending::<Result<&str, std::io::Error>>();
-    ask().body(Body::from_stream(silent)).refused(408, "Request Timeout", "REQUEST_TIMEOUT", detail, json!({})).await;
+    ask()
+        .body(Body::from_stream(silent))
+        .refused(408, "Request Timeout", "REQUEST_TIMEOUT", detail, json!({}))
+        .await;
     assert_eq!(begun.elapsed().as_secs(), 15);
     // A byte each ten seconds is no silence, but there is an end to it.
     let begun = tokio::time::Instant::now();
@@ -51,7 +57,10 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         Some((Ok::<_, std::io::Error>(" "), ()))
     });
-    ask().body(Body::from_stream(drops)).refused(408, "Request Timeout", "REQUEST_TIMEOUT", detail, json!({})).await;
+    ask()
+        .body(Body::from_stream(drops))
+        .refused(408, "Request Timeout", "REQUEST_TIMEOUT", detail, json!({}))
+        .await;
     assert_eq!(begun.elapsed().as_secs(), 40);
 }
 
@@ -60,10 +69,15 @@ async fn the_bytes_of_all_bodies_have_a_bound() {
     let app = TestApp::with(|settings| settings.server.buffered_bytes = 10 * 1024);
     let big = json!({"metadata": {"text": "x".repeat(11 * 1024)}});
     let refused = app.put("/v1/triggers/t", &big);
-    let reply = refused.refused(429, "Too Many Requests", "BUSY", "too many bytes of requests at once", json!({})).await;
+    let reply = refused
+        .refused(429, "Too Many Requests", "BUSY", "too many bytes of requests at once", json!({}))
+        .await;
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(app.app.kibibytes.available_permits(), 10, "all is given back");
-    assert_eq!(app.put("/v1/triggers/t", &json!({"metadata": {"text": "x".repeat(9 * 1024)}})).send().await.status, 200);
+    assert_eq!(
+        app.put("/v1/triggers/t", &json!({"metadata": {"text": "x".repeat(9 * 1024)}})).send().await.status,
+        200
+    );
     assert_eq!(app.app.kibibytes.available_permits(), 10);
 }
 
@@ -77,7 +91,9 @@ async fn when_all_places_for_calls_are_taken_calls_can_still_be_stopped() {
     requests.spawn(app.run("t", "c1", &Program::new().sleep(Duration::from_secs(200))).send());
     until("the call runs", || app.driver.execs().len() == 1).await;
     let second = app.run("u", "c1", &Program::new());
-    let reply = second.refused(429, "Too Many Requests", "BUSY", "too many requests for tool calls at once", json!({})).await;
+    let reply = second
+        .refused(429, "Too Many Requests", "BUSY", "too many requests for tool calls at once", json!({}))
+        .await;
     assert_eq!(reply.header("retry-after"), "1");
     let progress = app.get("/v1/triggers/t/events").begin().await;
     assert_eq!(progress.status(), 200);
@@ -93,7 +109,9 @@ async fn when_all_places_for_calls_are_taken_calls_can_still_be_stopped() {
 #[tokio::test]
 async fn other_requests_have_places_too_but_health_always_answers() {
     let app = TestApp::with(|settings| settings.server.requests = 0);
-    app.get("/v1/skills").refused(429, "Too Many Requests", "BUSY", "too many requests at once", json!({})).await;
+    app.get("/v1/skills")
+        .refused(429, "Too Many Requests", "BUSY", "too many requests at once", json!({}))
+        .await;
     // Who has no token takes no place and learns nothing of them.
     assert_eq!(app.get("/v1/skills").without("authorization").code().await.0, 401);
     let health = app.get("/healthz").without("authorization").without("host").send().await;

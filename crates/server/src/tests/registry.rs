@@ -19,7 +19,11 @@ fn bundle(files: &[(&str, &str)]) -> Vec<u8> {
 
 fn skill(name: &str, description: &str) -> Vec<u8> {
     let text = format!("---\nname: {name}\ndescription: {description}\n---\n# {name}\nUse it.\n");
-    bundle(&[("SKILL.md", &text), ("scripts/run.sh", "#!/bin/bash\n# Says hello.\necho hello\n"), ("references/a.md", "# A\n")])
+    bundle(&[
+        ("SKILL.md", &text),
+        ("scripts/run.sh", "#!/bin/bash\n# Says hello.\necho hello\n"),
+        ("references/a.md", "# A\n"),
+    ])
 }
 
 fn upload(app: &TestApp, path: &str, bundle: Vec<u8>) -> Ask {
@@ -55,16 +59,18 @@ async fn a_bundle_is_installed_replaced_shown_and_removed() {
     let mut shown = app.get("/v1/skills/qr-code").value().await;
     let digest = shown.as_object_mut().unwrap().remove("digest").unwrap();
     assert!(digest.as_str().unwrap().starts_with("sha256:") && digest.as_str().unwrap().len() == 71);
-    let size = |path: &str| shown["files"].as_array().unwrap().iter().find(|file| file["path"] == path).unwrap()["size"].clone();
+    let size = |path: &str| {
+        shown["files"].as_array().unwrap().iter().find(|file| file["path"] == path).unwrap()["size"].clone()
+    };
     assert_eq!(
         shown,
         json!({
             "slug": "qr-code", "description": "Best codes.", "origin": "uploaded", "shadowsBuiltin": true,
-            "scripts": [{"path": "scripts/run.sh", "language": "bash", "size": 39, "description": "Says hello."}],
+            "scripts": [{"path": "scripts/run.sh", "language": "bash", "size": 37, "description": "Says hello."}],
             "references": [{"path": "references/a.md", "size": 4}],
             "assets": [],
             "files": [{"path": "SKILL.md", "size": size("SKILL.md")}, {"path": "references/a.md", "size": 4},
-                      {"path": "scripts/run.sh", "size": 39}],
+                      {"path": "scripts/run.sh", "size": 37}],
             "diagnostics": [],
         })
     );
@@ -84,7 +90,13 @@ async fn a_bundle_is_installed_replaced_shown_and_removed() {
 async fn dependencies_that_cannot_be_had_are_said_and_the_skill_is_there() {
     let app = TestApp::new();
     let text = "---\nname: needy\ndescription: Needs things.\n---\n# Needy\nUse it.\n";
-    let reply = upload(&app, "/v1/skills", bundle(&[("SKILL.md", text), ("requirements.txt", "no-such-package==1.0\n")])).send().await;
+    let reply = upload(
+        &app,
+        "/v1/skills",
+        bundle(&[("SKILL.md", text), ("requirements.txt", "no-such-package==1.0\n")]),
+    )
+    .send()
+    .await;
     let answer = reply.json();
     assert_eq!((reply.status.as_u16(), &answer["dependencies"]["state"]), (201, &json!("failed")));
     assert!(!answer["dependencies"]["error"].as_str().unwrap().is_empty());
@@ -100,7 +112,10 @@ async fn bundles_that_are_none_are_refused_with_findings() {
     let reply = upload(&app, "/v1/skills", b"not a zip".to_vec()).send().await;
     assert_eq!(reply.status, 422);
     let problem = reply.json();
-    assert_eq!((&problem["code"], &problem["title"]), (&json!("INVALID_SKILL"), &json!("Unprocessable Entity")));
+    assert_eq!(
+        (&problem["code"], &problem["title"]),
+        (&json!("INVALID_SKILL"), &json!("Unprocessable Entity"))
+    );
     assert_eq!(problem["error"], "the file is not a ZIP, or it is cut off");
     assert_eq!(
         problem["diagnostics"],
@@ -115,17 +130,24 @@ async fn bundles_that_are_none_are_refused_with_findings() {
     assert_eq!(app.get("/v1/skills").value().await["skills"].as_array().unwrap().len(), 2);
     // The same, only looked at.
     let checked = upload(&app, "/v1/skills/validate", nameless).value().await;
-    assert_eq!((&checked["valid"], &checked["errors"][0]["rule"], &checked["warnings"]), (&json!(false), &json!("SB040"), &json!([])));
+    assert_eq!(
+        (&checked["valid"], &checked["errors"][0]["rule"], &checked["warnings"]),
+        (&json!(false), &json!("SB040"), &json!([]))
+    );
     assert!(checked.get("slug").is_none());
     let checked = upload(&app, "/v1/skills/validate", skill("good", "Is good.")).value().await;
     assert_eq!(checked, json!({"slug": "good", "valid": true, "errors": [], "warnings": []}));
-    let warned = bundle(&[("SKILL.md", "---\nname: good\ndescription: Is good.\ncolour: red\n---\nUse it.\n")]);
+    let warned =
+        bundle(&[("SKILL.md", "---\nname: good\ndescription: Is good.\ncolour: red\n---\nUse it.\n")]);
     let checked = upload(&app, "/v1/skills/validate", warned).value().await;
     assert_eq!(checked["valid"], true);
     let mut warning = checked["warnings"][0].clone();
     warning.as_object_mut().unwrap().remove("help");
     warning.as_object_mut().unwrap().remove("message");
-    assert_eq!(warning, json!({"rule": "SB030", "severity": "warning", "path": "SKILL.md", "line": 4, "column": 1}));
+    assert_eq!(
+        warning,
+        json!({"rule": "SB030", "severity": "warning", "path": "SKILL.md", "line": 4, "column": 1})
+    );
     assert!(app.get("/v1/skills/good").send().await.status == 404);
 }
 
@@ -146,12 +168,18 @@ async fn uploads_of_other_types_and_forms_without_a_file() {
         large.refused(413, "Payload Too Large", "BODY_TOO_LARGE", detail, json!({"limit": 2000})).await;
     }
     let detail = "the form has no field `file` with the bundle";
-    form(&app, "bundle", b"x").refused(422, "Unprocessable Entity", "INVALID_REQUEST", detail, json!({})).await;
-    let broken = |content_type: &str| app.ask(Method::POST, "/v1/skills").header("content-type", content_type).body("--x\r\n");
+    form(&app, "bundle", b"x")
+        .refused(422, "Unprocessable Entity", "INVALID_REQUEST", detail, json!({}))
+        .await;
+    let broken = |content_type: &str| {
+        app.ask(Method::POST, "/v1/skills").header("content-type", content_type).body("--x\r\n")
+    };
     let detail = "the form has no boundary";
     broken("multipart/form-data").refused(400, "Bad Request", "BAD_REQUEST", detail, json!({})).await;
     let detail = "the form cannot be read";
-    broken("multipart/form-data; boundary=x").refused(400, "Bad Request", "BAD_REQUEST", detail, json!({})).await;
+    broken("multipart/form-data; boundary=x")
+        .refused(400, "Bad Request", "BAD_REQUEST", detail, json!({}))
+        .await;
 }
 
 #[tokio::test]
@@ -166,12 +194,21 @@ async fn without_a_directory_nothing_can_be_uploaded() {
 #[tokio::test]
 async fn definitions_for_the_skills_that_are_named() {
     let app = TestApp::new();
-    let tools = async |query: &str| app.get(&format!("/v1/tools{query}")).value().await["tools"].as_array().unwrap().clone();
+    let tools = async |query: &str| {
+        app.get(&format!("/v1/tools{query}")).value().await["tools"].as_array().unwrap().clone()
+    };
     let octavus = tools("?skills=qr-code,notes,%20qr-code&style=octavus").await;
     let names: Vec<&Value> = octavus.iter().map(|tool| &tool["name"]).collect();
     assert_eq!(
         names,
-        ["octavus_skill_read", "octavus_skill_list", "octavus_skill_run", "octavus_code_run", "octavus_file_write", "octavus_file_read"]
+        [
+            "octavus_skill_read",
+            "octavus_skill_list",
+            "octavus_skill_run",
+            "octavus_code_run",
+            "octavus_file_write",
+            "octavus_file_read"
+        ]
     );
     assert_eq!(octavus[0]["inputSchema"]["properties"]["skill"]["enum"], json!(["qr-code", "notes"]));
     assert_eq!(tools("?skills=notes&style=openai").await[3]["function"]["name"], "octavus_code_run");
@@ -181,7 +218,9 @@ async fn definitions_for_the_skills_that_are_named() {
     let detail = "style must be one of octavus, openai, anthropic";
     app.get("/v1/tools?style=x").refused(400, "Bad Request", "BAD_REQUEST", detail, json!({})).await;
     let detail = "skill `x` is not known; GET /v1/skills lists all";
-    app.get("/v1/tools?skills=notes,x").refused(422, "Unprocessable Entity", "SKILL_NOT_FOUND", detail, json!({})).await;
+    app.get("/v1/tools?skills=notes,x")
+        .refused(422, "Unprocessable Entity", "SKILL_NOT_FOUND", detail, json!({}))
+        .await;
     assert_eq!(app.get("/v1/tools?skills=a&skills=b").code().await, (400, "BAD_REQUEST".into()));
 }
 
@@ -189,7 +228,9 @@ async fn definitions_for_the_skills_that_are_named() {
 async fn the_prompt_for_the_skills_that_are_named() {
     let app = TestApp::new();
     let prompt = app.get("/v1/prompt?skills=notes").value().await["prompt"].as_str().unwrap().to_owned();
-    assert!(prompt.starts_with("<available_skills>\n<skill>\n<name>\nnotes\n</name>\n<description>\nTakes &lt;notes&gt; &amp; keeps"));
+    assert!(prompt.starts_with(
+        "<available_skills>\n<skill>\n<name>\nnotes\n</name>\n<description>\nTakes &lt;notes&gt; &amp; keeps"
+    ));
     assert!(prompt.contains("octavus_skill_read") && prompt.contains("300 seconds"));
     assert_eq!(app.get("/v1/prompt?skills=").value().await, json!({"prompt": ""}));
 }

@@ -90,14 +90,21 @@ async fn what_would_be_unsafe_or_impossible_does_not_start() {
     assert!(matches!(start(listening(&app, &[])).await, ServeError::Nowhere));
     let open = Config { token_file: None, ..listening(&app, &["127.0.0.1:0"]) };
     let error = start(open).await;
-    assert_eq!(error.to_string(), "listening at 127.0.0.1:0 needs a token file; give one, or listen at a unix socket");
-    let missing = Config { token_file: Some("/nonexistent/tokens".into()), ..listening(&app, &["127.0.0.1:0"]) };
+    assert_eq!(
+        error.to_string(),
+        "listening at 127.0.0.1:0 needs a token file; give one, or listen at a unix socket"
+    );
+    let missing =
+        Config { token_file: Some("/nonexistent/tokens".into()), ..listening(&app, &["127.0.0.1:0"]) };
     assert!(matches!(start(missing).await, ServeError::Token(_)));
     let taken = app.directory.path().join("file");
     std::fs::write(&taken, "x").unwrap();
     let config = listening(&app, &[&format!("unix:{}", taken.display())]);
     assert!(matches!(start(config).await, ServeError::Bind(BindError::NotASocket { .. })));
-    let long = Config { listen: vec![Listen::Unix(app.directory.path().join("x".repeat(200)))], ..app.app.config.clone() };
+    let long = Config {
+        listen: vec![Listen::Unix(app.directory.path().join("x".repeat(200)))],
+        ..app.app.config.clone()
+    };
     assert!(matches!(start(long).await, ServeError::Bind(BindError::System { .. })));
     // Over a unix socket alone no token is needed.
     let alone = app.directory.path().join("alone.sock");

@@ -62,12 +62,20 @@ async fn events_come_as_calls_end_with_heartbeats_between() {
     let slow = Program::new().sleep(Duration::from_secs(40));
     let calls = json!({"toolCalls": [code("c1", &Program::new()), code("c2", &slow)]});
     let mut response = events(app.post(CALLS, &calls)).begin().await;
-    assert!(piece(&mut response).await.starts_with("data: {\"type\":\"tool-output-available\",\"toolCallId\":\"c1\""));
+    assert!(
+        piece(&mut response)
+            .await
+            .starts_with("data: {\"type\":\"tool-output-available\",\"toolCallId\":\"c1\"")
+    );
     let begun = tokio::time::Instant::now();
     assert_eq!(piece(&mut response).await, ": heartbeat\n\n");
     assert_eq!(begun.elapsed().as_secs(), 15);
     assert_eq!(piece(&mut response).await, ": heartbeat\n\n");
-    assert!(piece(&mut response).await.starts_with("data: {\"type\":\"tool-output-available\",\"toolCallId\":\"c2\""));
+    assert!(
+        piece(&mut response)
+            .await
+            .starts_with("data: {\"type\":\"tool-output-available\",\"toolCallId\":\"c2\"")
+    );
     assert_eq!(begun.elapsed().as_secs(), 40);
     assert_eq!(piece(&mut response).await, "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\n");
     assert_eq!(piece(&mut response).await, "data: [DONE]\n\n");
@@ -93,10 +101,15 @@ async fn a_call_without_an_answer_is_an_error_event_and_no_finish() {
     let error = parsed.iter().find(|event| event["type"] == "error").unwrap();
     assert_eq!(error["errorType"], "rate_limit_error");
     assert_eq!(error["source"], "platform");
-    assert_eq!((&error["retryable"], &error["retryAfter"], &error["code"]), (&json!(true), &json!(2), &json!("BUSY")));
+    assert_eq!(
+        (&error["retryable"], &error["retryAfter"], &error["code"]),
+        (&json!(true), &json!(2), &json!("BUSY"))
+    );
     assert_eq!(error["tool"], json!({"name": "octavus_code_run", "callId": "c1"}));
     assert!(!error["message"].as_str().unwrap().is_empty());
-    assert!(parsed.iter().any(|event| event["type"] == "tool-output-available" && event["toolCallId"] == "c2"));
+    assert!(
+        parsed.iter().any(|event| event["type"] == "tool-output-available" && event["toolCallId"] == "c2")
+    );
     assert!(parsed.iter().all(|event| event["type"] != "finish"));
 }
 
@@ -115,7 +128,9 @@ async fn a_reader_that_goes_away_ends_its_calls() {
 #[tokio::test(start_paused = true)]
 async fn progress_has_ids_and_goes_on_where_it_was_left() {
     let app = TestApp::new();
-    app.run("t", "c1", &Program::new().stdout("out\n").stderr("err\n").write("/output/a.txt", "abc")).value().await;
+    app.run("t", "c1", &Program::new().stdout("out\n").stderr("err\n").write("/output/a.txt", "abc"))
+        .value()
+        .await;
     app.delete("/v1/triggers/t").send().await;
     let reply = app.get("/v1/triggers/t/events").send().await;
     check_headers(&reply.headers);
@@ -132,7 +147,9 @@ async fn progress_has_ids_and_goes_on_where_it_was_left() {
             assert_eq!((&event["toolCallId"], &event["text"]), (&json!("c1"), &json!("out\n")));
         }
     }
-    for expected in ["sandbox-creating", "sandbox-created", "call-started", "output", "file", "call-finished", "ended"] {
+    for expected in
+        ["sandbox-creating", "sandbox-created", "call-started", "output", "file", "call-finished", "ended"]
+    {
         assert!(types.iter().any(|kind| kind == expected), "{expected} is not in {types:?}");
     }
     let last = types.len();
@@ -153,7 +170,8 @@ async fn progress_comes_while_it_happens_and_a_silent_trigger_still_beats() {
     app.put("/v1/triggers/t", &json!({})).value().await;
     let mut progress = app.get("/v1/triggers/t/events").begin().await;
     assert_eq!(piece(&mut progress).await, ": heartbeat\n\n");
-    let mut response = events(app.run("t", "c1", &Program::new().stdout("now").sleep(Duration::from_secs(9)))).begin().await;
+    let mut response =
+        events(app.run("t", "c1", &Program::new().stdout("now").sleep(Duration::from_secs(9)))).begin().await;
     loop {
         let event = piece(&mut progress).await;
         if event.contains("\"type\":\"output\"") {
@@ -169,7 +187,8 @@ async fn a_slow_reader_of_progress_costs_nothing_and_is_told_what_it_missed() {
     let app = TestApp::with(|settings| settings.runner.progress_events = 10);
     app.put("/v1/triggers/t", &json!({})).value().await;
     let mut progress = app.get("/v1/triggers/t/events").begin().await;
-    let flood = (0..100).fold(Program::new(), |program, n| program.stdout(format!("{n}\n")).sleep(Duration::from_millis(1)));
+    let flood = (0..100)
+        .fold(Program::new(), |program, n| program.stdout(format!("{n}\n")).sleep(Duration::from_millis(1)));
     app.run("t", "c1", &flood).value().await;
     assert!(piece(&mut progress).await.contains("\"type\":\"skipped\",\"events\":"));
 }
