@@ -37,10 +37,15 @@ fn busy(server: &Serve, triggers: &[&str]) -> (Vec<Streaming>, Belongings) {
     for trigger in triggers {
         server.request("GET", &format!("/v1/triggers/{trigger}/events")).stream().until("begun");
     }
-    let belongings = Belongings::of(server.pid());
-    let programs = belongings.processes.iter().filter(|process| process.command == "bash").count();
-    assert!(programs >= 3 * triggers.len(), "{belongings:?}");
+    let belongings = until("all programs run", Duration::from_secs(20), || {
+        let belongings = Belongings::of(server.pid());
+        (programs(&belongings) >= 3 * triggers.len()).then_some(belongings)
+    });
     (streams, belongings)
+}
+
+fn programs(belongings: &Belongings) -> usize {
+    belongings.processes.iter().filter(|process| process.command == "bash").count()
 }
 
 fn kill(process: &Process) {
@@ -164,6 +169,26 @@ fn a_killed_launcher_is_a_fault_that_is_told_and_leaves_nothing() {
     works(&next);
 }
 
+/// A runner that can make no sandbox any more must not be sent calls.
+#[test]
+fn a_runner_without_its_launcher_is_not_ready() {
+    if !require("native") {
+        return;
+    }
+    let server = Serve::start();
+    works(&server);
+    kill(&remains::launcher(server.pid()));
+    let failed = until("calls fail", RECOVERY, || {
+        let answer = server.call("next", &[], &[bash("true")]);
+        answer["toolResults"][0]["error"].as_str().map(str::to_owned)
+    });
+    // Nothing of the inside is told.
+    assert_eq!(failed, "The sandbox could not be started");
+    until("the runner is not ready", RECOVERY, || {
+        (server.request("GET", "/readyz").send().status == 503).then_some(())
+    });
+}
+
 #[test]
 fn a_killed_runner_and_launcher_leave_nothing_after_a_restart() {
     if !require("native") {
@@ -250,7 +275,7 @@ fn a_killed_command_leaves_nothing_after_the_next_one() {
     let pid = child.id();
     let before = until("the program runs", Duration::from_secs(20), || {
         let now = Belongings::of(pid);
-        (now.processes.iter().filter(|process| process.command == "bash").count() >= 3).then_some(now)
+        (programs(&now) >= 3).then_some(now)
     });
     let since = Instant::now();
     child.kill().unwrap();

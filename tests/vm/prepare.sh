@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #! Gets what run.sh needs: a stock Debian kernel and a disk with the host's own programs.
 #!
-#! Usage: prepare.sh
+#! Usage: prepare.sh [--check]
 #!
 #! The machine of run.sh shows how the native driver behaves where most people run it: on a Debian kernel as it is
 #! shipped, with nothing but cgroup v2. It boots that kernel with two files that are made here, in ${SKILLBOX_VM_CACHE}
@@ -13,7 +13,8 @@
 #!
 #! The cloud kernel has no 9p, hence a disk and not a shared directory. A disk of whole packages is small (the host's /usr
 #! may be of any size) and belongs to one state of dpkg: another state makes another disk. A second run does no work.
-#! Packages are only installed where a command is missing; that needs root, all else does not.
+#! Packages are only installed where one is missing; that needs root, all else does not. With --check nothing is done: the
+#! exit code says whether everything is there.
 
 set -euo pipefail
 
@@ -21,7 +22,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${SKILLBOX_VM_CACHE:-$here/../../target/vm}
 
 # What the tests may use inside, beside everything that Debian calls essential.
-guest_packages=(busybox-static iproute2 kmod libgcc-s1 mount procps python3 uidmap)
+guest_packages=(busybox-static iproute2 kmod libgcc-s1 mawk mount procps python3 uidmap)
 # Modules that guest/init loads; the others are on the disk.
 boot_modules=(virtio_pci virtio_blk virtio_console erofs)
 
@@ -50,8 +51,8 @@ update_lists() {
     updated=yes
 }
 
-install_packages() {
-    local missing=()
+missing=()
+find_missing() {
     need() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
     need qemu-system-x86_64 qemu-system-x86
     need cpio cpio
@@ -61,6 +62,10 @@ install_packages() {
     for package in "${guest_packages[@]}"; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
+}
+
+install_packages() {
+    find_missing
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "installing ${missing[*]}" >&2
     update_lists
@@ -203,7 +208,17 @@ build_root() {
     rm -rf "$work"
 }
 
-[ $# = 0 ] || fail "prepare.sh takes no arguments"
+case ${1-} in
+'') ;;
+--check)
+    find_missing
+    [ ${#missing[@]} = 0 ] || fail "these packages are missing: ${missing[*]}" "run tests/vm/prepare.sh"
+    [ -e "$cache/kernel/vmlinuz" ] || fail "there is no kernel in $cache" "run tests/vm/prepare.sh"
+    # The disk and the initramfs are made from it in seconds, whenever they are missing or out of date.
+    exit 0
+    ;;
+*) fail "unknown argument $1" "usage: prepare.sh [--check]" ;;
+esac
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "the machine can be built on Debian amd64 only"
 install_packages
 mkdir -p "$cache"

@@ -53,6 +53,10 @@ shift
 
 "$here/prepare.sh"
 
+# Emulation takes all the processors that there are: two machines side by side are both slow. Waiting counts for no limit.
+exec 7>"$cache/machine.lock"
+flock 7
+
 work=$(mktemp -d)
 machine=
 end() {
@@ -97,7 +101,7 @@ setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" setpriv --pdeathsig KIL
     -device virtio-serial-pci \
     -chardev stdio,id=output,signal=off -device virtserialport,chardev=output,nr=1 \
     -chardev "file,id=status,path=$work/status" -device virtserialport,chardev=status,nr=2 \
-    <&8 &
+    <&8 7>&- &
 machine=$!
 ended=0
 wait "$machine" || ended=$?

@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs the skills of AI agents in sandboxes.
 #[derive(Debug, Parser)]
-#[command(name = "skillbox", version, about, disable_help_subcommand = true, propagate_version = false)]
+#[command(name = "skillbox", version, disable_help_subcommand = true, propagate_version = false)]
 #[command(max_term_width = 110)]
 pub(crate) struct Args {
     #[command(flatten)]

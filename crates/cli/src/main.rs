@@ -17,6 +17,7 @@ mod options;
 mod output;
 mod progress;
 mod sandboxes;
+mod scratch;
 mod skills;
 mod streams;
 mod units;

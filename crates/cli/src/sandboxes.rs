@@ -1,7 +1,7 @@
 //! A runner of our own, for commands that make one call: the same path as over HTTP, from the runner on.
 //!
 //! Here stand the choices that differ from a server's: output files go to the user's disk and may be large, whatever the
-//! machine lacks is allowed and named, artifacts live in a temporary directory until they are delivered.
+//! machine lacks is allowed and named, artifacts live in a directory of their own until they are delivered.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,6 @@ use layer::{Platform, Policy, PythonVersion, Resolver, Target};
 use runner::{CallAnswer, CallRequest, Config, Declaration, Parts, Runner, TriggerId};
 use sandbox::{CheckState, Driver};
 use skill::Catalog;
-use tempfile::TempDir;
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
@@ -27,13 +26,14 @@ use crate::{
     error::{CommandError, Kind},
     output::Output,
     progress::Progress,
+    scratch::Scratch,
 };
 
 const GIB: u64 = 1 << 30;
 /// The longest time that a program may be given: what fits the tools' milliseconds.
 const LONGEST: Duration = Duration::from_secs(49 * 24 * 3600);
 
-/// Runs the work of a command. Ctrl-C (or SIGTERM) cancels the token, so that the work can end cleanly; a second one drops
+/// Runs the work of a command. Ctrl-C (or SIGTERM, or the end of the terminal) cancels the token, so that the work can end cleanly; a second one drops
 /// the work where it stands.
 pub(crate) fn block_on<T>(
     work: impl AsyncFnOnce(CancellationToken) -> Result<T, CommandError>,
@@ -43,6 +43,7 @@ pub(crate) fn block_on<T>(
         let failed = |error| CommandError::io("signals cannot be received", &error);
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
         let cancel = CancellationToken::new();
         let mut work = std::pin::pin!(work(cancel.clone()));
         loop {
@@ -50,6 +51,7 @@ pub(crate) fn block_on<T>(
                 result = &mut work => return result,
                 _ = interrupts.recv() => {}
                 _ = terminations.recv() => {}
+                _ = hangups.recv() => {}
             }
             if cancel.is_cancelled() {
                 return Err(CommandError::interrupted());
@@ -78,7 +80,7 @@ pub(crate) struct OneRunner {
     pub(crate) store: LocalStore,
     slugs: Vec<String>,
     /// Removed with everything in it.
-    _directory: TempDir,
+    _scratch: Scratch,
 }
 
 impl OneRunner {
@@ -91,18 +93,17 @@ impl OneRunner {
         let cache = layer_cache()?;
         let driver = start_driver(global, &cache, &Wall::ALL).await?;
         note_missing_walls(&*driver, output).await;
-        let directory = tempfile::Builder::new()
-            .prefix("skillbox-")
-            .tempdir()
-            .map_err(|error| CommandError::io("no temporary directory can be made", &error))?;
+        let calls = cache.with_file_name("calls");
+        let scratch = Scratch::create(&calls)
+            .map_err(|error| CommandError::io(format!("cannot write below `{}`", calls.display()), &error))?;
         let store = LocalStore::open(LocalOptions {
-            directory: directory.path().to_owned(),
+            directory: scratch.path().join("store"),
             urls: LocalUrls::File,
             durability: Durability::Rename,
         })?;
         let layers = Arc::new(resolver(global, cache));
         let parts = Parts { driver, store: Arc::new(store.clone()), catalog, layers };
-        Ok(Self { runner: Runner::new(parts, config()), store, slugs, _directory: directory })
+        Ok(Self { runner: Runner::new(parts, config()), store, slugs, _scratch: scratch })
     }
 
     /// Makes the dependencies of the skills ready, with progress.

@@ -90,13 +90,14 @@ pub async fn serve(config: Config, runner: Runner) -> Result<Server, ServeError>
     if let Some(address) = open {
         return Err(ServeError::TokenNeeded { address });
     }
+    // Before any socket file is touched.
+    let app = App::new(config, runner)?;
     let mut listeners = Vec::new();
-    for listen in &config.listen {
+    for listen in &app.config.listen {
         listeners.push(Listener::bind(listen).await?);
     }
     let addresses =
         listeners.iter().map(Listener::address).collect::<Result<_, _>>().map_err(ServeError::Address)?;
-    let app = App::new(config, runner)?;
     let server = Server {
         addresses,
         tasks: TaskTracker::new(),

@@ -10,7 +10,10 @@ mod serving;
 mod streams;
 mod triggers;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use artifact::{ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, memory::MemoryStore};
 use axum::{
@@ -70,7 +73,7 @@ impl TestApp {
         if settings.on_disk {
             let urls = LocalUrls::Signed {
                 base_url: "http://localhost:8080".into(),
-                lifetime: std::time::Duration::from_secs(3600),
+                lifetime: Duration::from_secs(3600),
             };
             let options = LocalOptions {
                 directory: directory.path().join("store"),
@@ -248,15 +251,13 @@ fn write_skill(root: &std::path::Path, name: &str, description: &str) {
     std::fs::write(root.join("scripts/main.py"), script).unwrap();
 }
 
-/// Lets other tasks go on until something is so.
+/// Lets other tasks go on until something is so. The clock of the tests may be paused; the deadline is of the real one.
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..100_000 {
-        if so() {
-            return;
-        }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < deadline, "never: {what}");
         tokio::task::yield_now().await;
     }
-    panic!("never: {what}");
 }
 
 /// The next piece of a response's body.

@@ -1,6 +1,9 @@
 //! Tool calls: all six, as JSON and as events, alone and many at once, repeated and cancelled.
 
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -151,6 +154,43 @@ fn failures_of_programs_are_results_and_failures_of_calls_are_errors() {
     );
     for result in &results[4..] {
         assert_eq!(result.get("result"), None);
+    }
+}
+
+/// Half a second is half a second, whatever a program does to go on; and the next call finds nothing of it.
+#[test]
+fn programs_that_resist_end_in_time() {
+    if !require("native") {
+        return;
+    }
+    let server = Serve::start();
+    let resisting = [
+        "trap '' TERM INT HUP; while :; do :; done",
+        "kill -STOP $$",
+        "for i in $(seq 20); do (trap '' TERM; while :; do :; done) & done; wait",
+        "f() { f & f; }; f 2> /dev/null; while :; do :; done",
+        "yes",
+        "yes >&2",
+        "(setsid bash -c 'trap \"\" TERM; while :; do echo x; done' &); sleep 60",
+        "exec 1>&- 2>&-; sleep 60",
+        "cat /dev/zero",
+    ];
+    let look = || server.result("r", &bash("set -- /proc/[0-9]*; echo $#"))["stdout"].clone();
+    let alone = look();
+    for code in resisting {
+        let limited = call("code_run", &json!({"language": "bash", "code": code, "timeout": 500}));
+        let asked = Instant::now();
+        let result = server.result("r", &limited);
+        let took = asked.elapsed();
+        assert_eq!(
+            (&result["exitCode"], &result["timedOut"]),
+            (&json!(124), &json!(true)),
+            "{code}: {result}"
+        );
+        assert_eq!(result.get("sandboxRestarted"), None, "{code}: {result}");
+        assert!(result["durationMs"].as_u64().unwrap() <= 1500, "{code}: {}", result["durationMs"]);
+        assert!(took < Duration::from_millis(2500), "{code}: {took:?}");
+        assert_eq!(look(), alone, "{code}: something is left");
     }
 }
 

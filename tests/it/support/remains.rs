@@ -97,10 +97,11 @@ pub(crate) fn left(runner: u32, before: &Belongings) -> Vec<String> {
     let cgroups = cgroups(runner);
     left.extend(cgroups.iter().map(|path| format!("cgroup {}", path.display())));
     left.extend(directories(runner).iter().map(|path| format!("directory {}", path.display())));
+    let adopters = ancestors(std::process::id());
     for process in processes() {
         let proc = PathBuf::from(format!("/proc/{}", process.pid));
         // A namespace with its mounts lives as long as anything is in it.
-        if fs::read_link(proc.join("ns/mnt")).is_ok_and(|namespace| before.namespaces.contains(&namespace)) {
+        if is_in(&process, &before.namespaces) && is_orphan(&process, &before.namespaces, &adopters) {
             left.push(format!("mount namespace of process {} ({})", process.pid, process.command));
         }
         let member = format!("-{runner}");
@@ -112,6 +113,31 @@ pub(crate) fn left(runner: u32, before: &Belongings) -> Vec<String> {
     }
     left.extend(mounts().into_iter().map(|mount| format!("mount {mount}")));
     left
+}
+
+fn is_in(process: &Process, namespaces: &BTreeSet<PathBuf>) -> bool {
+    fs::read_link(format!("/proc/{}/ns/mnt", process.pid))
+        .is_ok_and(|namespace| namespaces.contains(&namespace))
+}
+
+/// Whether whoever started this process is gone. The kernel gives the number of a namespace that is gone to a new one,
+/// so a process in it may well be another runner's; that runner lives.
+fn is_orphan(process: &Process, namespaces: &BTreeSet<PathBuf>, adopters: &BTreeSet<u32>) -> bool {
+    let Some(parent) = process.parent() else { return false };
+    match Process::read(parent) {
+        Some(parent) if is_in(&parent, namespaces) => is_orphan(&parent, namespaces, adopters),
+        _ => adopters.contains(&parent),
+    }
+}
+
+/// A process and all above it, where orphans go to.
+fn ancestors(pid: u32) -> BTreeSet<u32> {
+    let mut found = BTreeSet::from([0, 1, pid]);
+    let mut next = Process::read(pid).and_then(|process| process.parent());
+    while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
+        next = Process::read(pid).and_then(|process| process.parent());
+    }
+    found
 }
 
 /// The cgroups of a runner and of its sandboxes, in all hierarchies.

@@ -26,6 +26,7 @@ pub(crate) fn normal(text: &str, directories: &[(&Path, &str)]) -> String {
     let text = after(&text, "Ms\": ", |character| character.is_ascii_digit(), "[ms]");
     let text =
         after(&text, "peak ", |character| character.is_alphanumeric() || ". ".contains(character), "[size] ");
+    let text = after(&text, "digest        ", |character| character.is_ascii_hexdigit(), "[digest]");
     let text = uuids(&text);
     after(&text, "sig=", |character| !character.is_whitespace() && character != '"', "[signature]")
 }

@@ -97,7 +97,7 @@ async fn forged_and_changed_links_open_nothing() {
         path.to_owned(),
         format!("{path}?{query}&x=1"),
         format!("{path}?{}", query.replace("exp=", "exp=9")),
-        format!("{path}?{}x", query),
+        format!("{path}?{query}x"),
         link.replace(&id, &other),
         link.replace("file_", "file%5F"),
         format!("/v1/files/..%2F..%2Fetc%2Fpasswd/content?{query}"),

@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{TOKEN, TestApp, code};
+use super::{TOKEN, TestApp, code, until};
 use crate::{Address, BindError, Config, Listen, ServeError, Server, ShutdownReport, serve};
 
 fn listening(app: &TestApp, listen: &[&str]) -> Config {
@@ -128,18 +128,14 @@ async fn a_shutdown_lets_calls_finish_and_says_that_it_drains() {
     clients.spawn(async move { exchange(TcpStream::connect(address).await.unwrap(), &running).await });
     let mut progress = TcpStream::connect(address).await.unwrap();
     // The stream's own events say when the program runs.
-    while app.runner.load().triggers == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the trigger is there", || app.runner.load().triggers == 1).await;
     progress.write_all(get("/v1/triggers/t/events", &authorized()).as_bytes()).await.unwrap();
     let mut said = Vec::new();
     while !String::from_utf8_lossy(&said).contains("begun") {
         assert!(progress.read_buf(&mut said).await.unwrap() > 0);
     }
     let while_draining = async {
-        while app.runner.load().accepting {
-            tokio::task::yield_now().await;
-        }
+        until("the drain has begun", || !app.runner.load().accepting).await;
         let (status, body) = exchange(TcpStream::connect(address).await.unwrap(), &get("/readyz", "")).await;
         assert_eq!(status, 503);
         assert!(body.contains("the runner is shutting down"), "{body}");
@@ -171,9 +167,8 @@ async fn a_shutdown_that_is_hurried_stops_calls_and_cuts_who_stays() {
     let mut clients = JoinSet::new();
     let running = call("c1", &Program::new().sleep(Duration::from_secs(600)), &authorized());
     clients.spawn(async move { exchange(TcpStream::connect(address).await.unwrap(), &running).await });
-    while app.driver.execs().iter().all(|exec| !exec.argv.join(" ").contains("bash")) {
-        tokio::task::yield_now().await;
-    }
+    let is_bash = |argv: &[String]| argv.join(" ").contains("bash");
+    until("the call runs", || app.driver.execs().iter().any(|exec| is_bash(&exec.argv))).await;
     let hurry = async { server.shutdown_now() };
     let (report, ()) = tokio::join!(server.shutdown(), hurry);
     assert_eq!(report, ShutdownReport { triggers: 0, connections: 1 });
