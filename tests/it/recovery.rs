@@ -284,18 +284,53 @@ fn a_killed_command_leaves_nothing_after_the_next_one() {
     next.args(["code", "-l", "bash", "-c", "true"]).current_dir(directory.path()).env("TMPDIR", &temporary);
     assert!(next.output().unwrap().status.success());
     let clean = within(RECOVERY.saturating_sub(since.elapsed()), || {
-        (left(pid, &before).is_empty() && entries(&temporary) == 0).then_some(())
+        (left(pid, &before).is_empty() && stores(&temporary) == 0).then_some(())
     });
     assert!(
         clean.is_some(),
         "left: {:#?}, and {} temporary directories",
         left(pid, &before),
-        entries(&temporary)
+        stores(&temporary)
     );
+}
+
+/// Temporary directories of commands; the state of an ordinary user's runners may be beside them.
+fn stores(temporary: &Path) -> usize {
+    let state = format!("skillbox-{}", rustix::process::geteuid().as_raw());
+    fs::read_dir(temporary)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name() != state.as_str())
+        .count()
 }
 
 fn entries(directory: &Path) -> usize {
     fs::read_dir(directory).unwrap().count()
+}
+
+/// A start that is refused, again and again as under a supervisor, must not use up what there is for runners.
+#[test]
+fn a_refused_start_leaves_nothing() {
+    if !require("native") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let before = entries(&remains::state_directory());
+    for _ in 0..10 {
+        let mut refused = command();
+        refused.args(["code", "-l", "bash", "-c", "true", "--rootfs", "none"]).current_dir(directory.path());
+        let mut child = refused.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(2));
+        assert_eq!(left(child.id(), &Belongings::default()), Vec::<String>::new());
+    }
+    // Others may start and end meanwhile.
+    let flat =
+        within(Duration::from_secs(5), || (entries(&remains::state_directory()) < before + 10).then_some(()));
+    assert!(
+        flat.is_some(),
+        "{} entries in {}",
+        entries(&remains::state_directory()),
+        remains::state_directory().display()
+    );
 }
 
 /// An orderly end leaves nothing at once, with no help of a next start.

@@ -2,7 +2,7 @@
 //!
 //! Every step either succeeds or ends the child with a word on the report pipe; init never starts behind half a wall.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -33,11 +33,14 @@ pub(crate) struct Child<'a> {
 }
 
 /// Files of /proc that tell of the host or act on it.
-const MASKED_FILES: [&str; 9] =
-    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg", "kallsyms", "cmdline"];
+const MASKED_FILES: [&str; 8] =
+    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "kmsg", "kallsyms", "cmdline"];
 
 /// Directories of /proc that tell of the host or act on it.
-const MASKED_DIRECTORIES: [&str; 6] = ["acpi", "asound", "scsi", "bus", "irq", "fs"];
+const MASKED_DIRECTORIES: [&str; 7] = ["acpi", "asound", "bus", "driver", "fs", "irq", "scsi"];
+
+/// Parts of /proc that may be read, and written by nobody.
+const READ_ONLY: [&CStr; 2] = [c"proc/sys", c"proc/sysrq-trigger"];
 
 /// Does it all; never returns.
 pub(crate) fn run(mut child: Child<'_>) -> ! {
@@ -143,6 +146,13 @@ fn proc() -> io::Result<()> {
             }
         }
     }
-    rustix::mount::mount_bind("proc/sys", "proc/sys").map_err(about("binding /proc/sys"))?;
-    sys::set_mount_attributes(c"proc/sys", sys::MOUNT_RDONLY, false).map_err(about("making /proc/sys read-only"))
+    for path in READ_ONLY {
+        match rustix::mount::mount_bind(path, path) {
+            Ok(()) => sys::set_mount_attributes(path, sys::MOUNT_RDONLY, false),
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+        .map_err(about(&format!("making {} read-only", path.to_string_lossy())))?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -64,12 +64,33 @@ impl fmt::Debug for NativeDriver {
     }
 }
 
+/// A launcher during the start: where that fails, it ends and is waited for.
+struct Launcher(Option<Child>);
+
+impl Launcher {
+    fn pid(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended by itself; there is nothing else to do about it here.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// What the driver, its sandboxes' handles and the task that reads from the launcher have in common.
 struct Shared {
     /// A socket of packets, which the runtime only has to watch: each read is one packet.
     socket: UnixStream,
     waiting: Mutex<Waiting>,
     next: AtomicU64,
+    /// Whether the launcher was told to end.
+    ending: AtomicBool,
     ids: Ids,
     allow_missing_landlock: bool,
 }
@@ -110,11 +131,13 @@ impl NativeDriver {
         };
         let (socket, child) =
             spawn_launcher(&config).map_err(|error| unavailable("the launcher could not be started", error))?;
+        let mut child = Launcher(Some(child));
         let shared = Arc::new(Shared {
             socket: UnixStream::from_std(socket.into())
                 .map_err(|error| unavailable("the launcher's socket", error))?,
             waiting: Mutex::new(Waiting::default()),
             next: AtomicU64::new(1),
+            ending: AtomicBool::new(false),
             ids,
             allow_missing_landlock: config.allow_missing.contains(&Wall::Landlock),
         });
@@ -122,7 +145,7 @@ impl NativeDriver {
         loop {
             match shared.receive().await.map_err(|error| unavailable("the launcher ended", error))? {
                 FromLauncher::MapIds => {
-                    ids::map_subordinate(child.id())
+                    ids::map_subordinate(child.pid())
                         .map_err(|error| unavailable("subordinate user ids could not be mapped", error))?;
                     shared.send(&ToLauncher::IdsMapped, None)?;
                 }
@@ -139,7 +162,7 @@ impl NativeDriver {
         }
         let mut reader = JoinSet::new();
         reader.spawn(read_answers(Arc::clone(&shared)));
-        Ok(Self { config, instance, shared, launcher: Mutex::new(Some(child)), _reader: reader })
+        Ok(Self { config, instance, shared, launcher: Mutex::new(child.0.take()), _reader: reader })
     }
 
     /// Index of the layer root that a layer is below, and its path from there.
@@ -285,7 +308,9 @@ async fn read_answers(shared: Arc<Shared>) {
             FromLauncher::MapIds | FromLauncher::Ready | FromLauncher::Failed { .. } => {}
         }
     }
-    tracing::error!("the launcher of the native driver ended");
+    if !shared.ending.load(Ordering::Relaxed) {
+        tracing::error!("the launcher of the native driver ended");
+    }
     let mut waiting = shared.lock();
     // Dropping the senders tells everyone who waits.
     *waiting = Waiting { closed: true, ..Waiting::default() };
@@ -358,6 +383,7 @@ impl Driver for NativeDriver {
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {
+        self.shared.ending.store(true, Ordering::Relaxed);
         // The launcher ends, with all of its sandboxes, when our end of the socket closes.
         rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Both)
             .map_err(|error| DriverError::with_source(DriverErrorKind::System, "ending the launcher", error))?;

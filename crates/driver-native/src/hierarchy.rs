@@ -8,10 +8,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use crate::wire::Cgroups;
 
 /// Controllers that limits need.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// The cgroup below a delegated one into which the runner moves itself and what is beside it.
+const LEAF: &str = "skillbox-runner";
+
+/// How often `leave` looks for processes that were started meanwhile.
+const LEAVE_ROUNDS: usize = 16;
 
 /// A prepared place, and every directory that was made for it, to be removed at the end.
 #[derive(Clone, Debug)]
@@ -59,16 +67,24 @@ fn separate(mounts: &str, own: &str, memory: &Path, name: &str) -> Result<Place,
 fn unified(own: &Path, name: &str) -> Result<Place, String> {
     let top = top_of(own);
     let is_real_root = !top.join("cgroup.type").exists();
-    let alone = only_us(own).unwrap_or(false);
-    // A cgroup namespace's root is a container's: all in it is ours to arrange.
-    let base = if alone || (own == top && !is_real_root) {
+    let is_root = rustix::process::geteuid().is_root();
+    let base = if let Some(arranged) = own.parent().filter(|_| own.ends_with(LEAF)) {
+        // This process, or the one that started it, has moved here before.
+        arranged.to_owned()
+    } else if only_us(own).unwrap_or(false)
+        // The root of a cgroup namespace is a container's: all in it is ours to arrange.
+        || (own == top && !is_real_root)
+        // A cgroup that an ordinary user may write was given to that user with all that is in it: a shell, `make`.
+        || (!is_root && is_writable(own))
+    {
         leave(own)?;
         own.to_owned()
-    } else if is_real_root {
+    } else if is_root && is_real_root {
         top
     } else {
         own.to_owned()
     };
+    require_controllers(&base)?;
     enable(&base).map_err(|error| cannot(&base, &error))?;
     let parent = base.join(name);
     fs::create_dir(&parent).map_err(|error| cannot(&parent, &error))?;
@@ -103,19 +119,40 @@ fn only_us(directory: &Path) -> io::Result<bool> {
     Ok(fs::read_to_string(directory.join("cgroup.procs"))?.lines().all(|pid| pid == own))
 }
 
+/// Whether this user may make cgroups here and pass controllers on to them.
+fn is_writable(directory: &Path) -> bool {
+    ["", "cgroup.procs", "cgroup.subtree_control"]
+        .iter()
+        .all(|name| rustix::fs::access(directory.join(name), Access::WRITE_OK).is_ok())
+}
+
+/// Says which controller is not there, where the kernel would only say that a file is missing.
+fn require_controllers(directory: &Path) -> Result<(), String> {
+    let given = fs::read_to_string(directory.join("cgroup.controllers")).map_err(|error| cannot(directory, &error))?;
+    match CONTROLLERS.iter().find(|wanted| !given.split_whitespace().any(|name| name == **wanted)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("the {missing} controller is not passed on to {}", directory.display())),
+    }
+}
+
 /// Moves all processes of a cgroup into a leaf below it.
 fn leave(directory: &Path) -> Result<(), String> {
-    let leaf = directory.join("skillbox-runner");
+    let leaf = directory.join(LEAF);
     match fs::create_dir(&leaf) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(&leaf, &error)),
         _ => {}
     }
-    let processes = fs::read_to_string(directory.join("cgroup.procs")).map_err(|error| cannot(directory, &error))?;
-    for pid in processes.lines() {
-        match fs::write(leaf.join("cgroup.procs"), pid) {
-            // It has ended meanwhile.
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(cannot(&leaf, &error)),
-            _ => {}
+    for _ in 0..LEAVE_ROUNDS {
+        let processes = fs::read_to_string(directory.join("cgroup.procs")).map_err(|error| cannot(directory, &error))?;
+        if processes.is_empty() {
+            break;
+        }
+        for pid in processes.lines() {
+            match fs::write(leaf.join("cgroup.procs"), pid) {
+                // It has ended meanwhile.
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(cannot(&leaf, &error)),
+                _ => {}
+            }
         }
     }
     Ok(())

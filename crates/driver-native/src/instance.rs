@@ -8,6 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -29,6 +30,7 @@ pub(crate) struct Instance {
     number: u32,
     /// Held for life.
     _lock: File,
+    released: AtomicBool,
     place: Result<Place, String>,
 }
 
@@ -50,7 +52,8 @@ impl Instance {
             lock.lock()?;
             drop(all);
             let place = Err("not prepared".to_owned());
-            return Ok(Self { directory: directory.to_owned(), number, _lock: lock, place });
+            let released = AtomicBool::new(false);
+            return Ok(Self { directory: directory.to_owned(), number, _lock: lock, released, place });
         }
         Err(io::Error::other(format!("{MAX_RUNNERS} runners are there already, in {}", directory.display())))
     }
@@ -120,11 +123,25 @@ impl Instance {
 
     /// Removes what this runner made, once its launcher has ended.
     pub(crate) fn release(&self) {
+        if self.released.swap(true, Ordering::Relaxed) {
+            return;
+        }
         for path in self.place.iter().flat_map(|place| &place.made) {
             // What stays is empty; the next runner's start takes it.
             let _ = fs::remove_dir(path);
         }
         let _ = fs::remove_dir_all(self.own());
+    }
+}
+
+/// A start that failed, or a driver that was not shut down: cgroups that are still in use stay for the next one's reap,
+/// and so does the list that names them.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let made = self.place.iter().flat_map(|place| &place.made);
+        if made.into_iter().all(|path| fs::remove_dir(path).is_ok() || !path.exists()) {
+            self.release();
+        }
     }
 }
 

@@ -13,8 +13,10 @@ use crate::{
     OutputListing, PendingMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
 };
 
-/// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up.
-const EXEC_MARGIN: Duration = Duration::from_millis(400);
+/// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up. Init
+/// itself ends a program within its limit and grace; this is for an init that is broken or taken over, and long enough
+/// for a sound one on a machine that is overloaded, whose saved files would be lost.
+const EXEC_MARGIN: Duration = Duration::from_secs(3);
 
 /// Longest time in which a program and its standard input must have been sent. It takes milliseconds.
 const SEND_TIME: Duration = Duration::from_secs(5);
@@ -262,6 +264,8 @@ impl Sandbox {
             stream_limit: request.stream_limit,
         });
         let sent = tokio::select! {
+            // What is small is out at once, even for a call that is cancelled already: then it is killed in order.
+            biased;
             sent = timeout_at(Instant::now() + SEND_TIME, self.connection.request(&message, request.stdin.as_deref())) => sent,
             // A frame may be half out: the sandbox is of no more use.
             () = cancel.cancelled() => return Err(self.connection.broken("cancelled while the program was sent")),

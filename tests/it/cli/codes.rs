@@ -43,7 +43,7 @@ fn a_program_that_takes_too_long_is_124() {
 
 #[test]
 fn no_memory_is_137() {
-    if !require("native") {
+    if !require("native") || !require("cgroup") {
         return;
     }
     let ran = code("python", "b = bytearray(1 << 30)", &["--memory", "64M"]);

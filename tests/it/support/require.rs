@@ -12,11 +12,15 @@ use std::{
 
 use super::skillbox;
 
-/// Whether the test can go on. The capabilities are `native`, `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
+/// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
+/// `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
         "native" => native(),
+        "cgroup" => {
+            missing_walls().contains(&"cgroup".to_owned()).then(|| "this user can make none".to_owned())
+        }
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
         "qemu" => programs(&["qemu-system-x86_64"]),
@@ -42,6 +46,18 @@ fn native() -> Option<String> {
             (!tried.status.success()).then(|| String::from_utf8_lossy(&tried.stderr).trim().to_owned())
         })
         .clone()
+}
+
+/// The walls that this machine cannot give to this user, as `doctor` names them.
+pub(crate) fn missing_walls() -> &'static [String] {
+    static MISSING: OnceLock<Vec<String>> = OnceLock::new();
+    MISSING.get_or_init(|| {
+        let told = skillbox::run(&["--json", "doctor"]).json();
+        let checks = told["checks"].as_array().unwrap_or_else(|| panic!("{told}")).iter();
+        let missing =
+            checks.filter(|check| check["state"] != "good").filter_map(|check| check["wall"].as_str());
+        missing.map(str::to_owned).collect()
+    })
 }
 
 fn programs(names: &[&str]) -> Option<String> {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::{
     client::{Address, Request, Streaming},
+    require::missing_walls,
     skillbox::{self, repository},
     wait::{until, within},
 };
@@ -64,6 +65,10 @@ impl Serve {
         command.arg("--skills").arg(skills);
         command.arg("--uploaded-skills").arg(directory.join("skills"));
         command.arg("--token-file").arg(token);
+        // An ordinary user may lack some; what the tests want to know is what holds all the same.
+        for wall in missing_walls() {
+            command.args(["--allow-missing", wall]);
+        }
         command.args(&options.args);
         let file = File::create(&log).unwrap();
         let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();

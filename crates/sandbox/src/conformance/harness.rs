@@ -23,6 +23,17 @@ pub(super) const MIB: u64 = 1024 * 1024;
 /// What attacks share: how they are tried and how they report.
 const PRELUDE: &str = include_str!("attacks/prelude.py");
 
+/// How many times slower than the machine of the promises' figures this one is: `SKILLBOX_CONFORMANCE_SLOWNESS`, 1 where
+/// it is not set. For emulated machines, where the figures themselves say nothing.
+pub(super) fn slowness() -> u32 {
+    std::env::var("SKILLBOX_CONFORMANCE_SLOWNESS").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
+/// A time that grows with [`slowness`].
+pub(super) fn slow(time: Duration) -> Duration {
+    time * slowness()
+}
+
 /// A specification with the standard limits and a name of its own.
 pub(super) fn spec() -> SandboxSpec {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -31,7 +42,7 @@ pub(super) fn spec() -> SandboxSpec {
     SandboxSpec {
         id: id.expect("letters, digits and hyphens"),
         limits: Limits::standard(),
-        lifetime: Duration::from_secs(120),
+        lifetime: slow(Duration::from_secs(120)),
         layers: Vec::new(),
     }
 }
@@ -71,7 +82,7 @@ pub(super) fn request(argv: Vec<String>) -> ExecRequest {
             .to_vec(),
         cwd: "/workspace".to_owned(),
         stdin: None,
-        timeout: Duration::from_secs(20),
+        timeout: slow(Duration::from_secs(20)),
         grace: Limits::GRACE,
         stream_limit: Some(100_000),
     }
@@ -138,6 +149,7 @@ pub(super) async fn read(sandbox: &mut Sandbox, from: &str) -> Vec<u8> {
 
 /// Whether a call that took `elapsed` kept its limit, with the time for SIGTERM inside the second that is allowed.
 pub(super) fn assert_within(elapsed: Duration, limit: Duration, what: &str) {
+    let limit = slow(limit);
     assert!(elapsed <= limit, "{what}: took {elapsed:?}, allowed are {limit:?}");
 }
 

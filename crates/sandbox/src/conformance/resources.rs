@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{
-    MIB, SLACK, TEARDOWN, assert_within, blocked, blocked_with, destroy, exec, limited, list, request, run,
+    MIB, SLACK, TEARDOWN, assert_within, blocked, blocked_with, destroy, exec, limited, list, request, run, slow,
     sandbox, spec, still_works, words,
 };
 use crate::fake::Program;
@@ -239,7 +239,7 @@ pub async fn nothing_is_left_of_a_sandbox(driver: &dyn Driver) {
         }
         while !processes_with(&mark).is_empty() {
             assert!(
-                since.elapsed() < TEARDOWN,
+                since.elapsed() < slow(TEARDOWN),
                 "processes left of a dropped sandbox: {:?}",
                 processes_with(&mark)
             );

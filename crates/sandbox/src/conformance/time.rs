@@ -6,13 +6,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{
-    SLACK, assert_within, create, destroy, exec, list, request, run, sandbox, spec, still_works, succeed,
+    SLACK, assert_within, create, destroy, exec, list, request, run, sandbox, slow, spec, still_works, succeed,
 };
 use crate::fake::Program;
 use crate::{Driver, FileErrorKind, StreamKind, Termination};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const LIMIT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_millis(400);
 
 /// P5: whatever a program does against it.
 pub async fn programs_end_at_their_limit(driver: &dyn Driver) {
@@ -36,13 +36,13 @@ pub async fn programs_end_at_their_limit(driver: &dyn Driver) {
     ];
     for (what, program) in programs {
         let mut request = request(Program::new().stdout("begun\n").then(program).argv());
-        request.timeout = LIMIT;
+        request.timeout = slow(SHORT);
         let begun = Instant::now();
         let outcome = exec(&mut sandbox, &request).await;
-        assert_within(begun.elapsed(), LIMIT + SLACK, what);
+        assert_within(begun.elapsed(), SHORT + SLACK, what);
         assert_eq!(outcome.termination, Termination::TimedOut, "a program that {what}: {outcome:?}");
         assert!(outcome.stdout.head.starts_with("begun\n"), "a program that {what}: {:?}", outcome.stdout);
-        assert!(begun.elapsed() >= LIMIT, "a program that {what} ended too early");
+        assert!(begun.elapsed() >= slow(SHORT), "a program that {what} ended too early");
         still_works(&mut sandbox).await;
     }
     destroy(sandbox).await;
@@ -54,10 +54,10 @@ pub async fn only_a_timeout_is_called_one(driver: &dyn Driver) {
     assert_eq!(run(&mut sandbox, &Program::new().signal(15)).await.termination, Termination::Signaled(15));
     assert_eq!(run(&mut sandbox, &Program::new().exit(124)).await.termination, Termination::Exited(124));
     let mut request = request(Program::new().sleep(Duration::from_millis(50)).exit(3).argv());
-    request.timeout = Duration::from_secs(3);
+    request.timeout = slow(Duration::from_secs(3));
     let outcome = exec(&mut sandbox, &request).await;
     assert_eq!(outcome.termination, Termination::Exited(3));
-    assert!(outcome.usage.wall >= Duration::from_millis(50) && outcome.usage.wall < Duration::from_secs(3));
+    assert!(outcome.usage.wall >= Duration::from_millis(50) && outcome.usage.wall < slow(Duration::from_secs(3)));
     destroy(sandbox).await;
 }
 
@@ -67,9 +67,10 @@ pub async fn sigterm_leaves_time_to_save(driver: &dyn Driver) {
     let save = Program::new().write("/output/partial", "half").stderr("saved\n").exit(0);
     let mut request =
         request(Program::new().on_sigterm(save).write("/output/early", "x").sleep(MINUTE).argv());
-    request.timeout = LIMIT;
+    request.timeout = slow(SHORT);
     let outcome = exec(&mut sandbox, &request).await;
-    assert_eq!((outcome.termination, outcome.stderr.head.as_str()), (Termination::TimedOut, "saved\n"));
+    // Bash may first say that its own child was terminated.
+    assert!(outcome.termination == Termination::TimedOut && outcome.stderr.head.ends_with("saved\n"), "{outcome:?}");
     let mut names: Vec<_> = list(&mut sandbox).await.entries.into_iter().map(|entry| entry.path).collect();
     names.sort();
     assert_eq!(names, [b"early".to_vec(), b"partial".to_vec()]);
