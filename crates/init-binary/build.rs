@@ -18,17 +18,34 @@ fn main() {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let outer = ["CARGO_", "RUSTC", "RUSTFLAGS", "RUSTDOC"].iter().any(|prefix| text.starts_with(prefix));
-        if outer && text != "CARGO_HOME" && !text.starts_with("CARGO_NET_") && !text.starts_with("CARGO_REGISTR") {
+        if outer
+            && text != "CARGO_HOME"
+            && !text.starts_with("CARGO_NET_")
+            && !text.starts_with("CARGO_REGISTR")
+        {
             cargo.env_remove(&name);
         }
     }
     cargo
         .current_dir(&workspace)
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static -Crelocation-model=static")
-        .args(["build", "--locked", "--package", "init", "--profile", "init", "--target", &target, "--target-dir"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "init",
+            "--profile",
+            "init",
+            "--target",
+            &target,
+            "--target-dir",
+        ])
         .arg(&target_dir);
     let status = cargo.status().expect("cargo runs");
-    assert!(status.success(), "init could not be built for {target} (is the static C library, libc6-dev, installed?)");
+    assert!(
+        status.success(),
+        "init could not be built for {target} (is the static C library, libc6-dev, installed?)"
+    );
     let built = target_dir.join(&target).join("init/init");
     fs::copy(&built, out.join("init")).expect("init was built");
 }

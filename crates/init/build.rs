@@ -201,7 +201,11 @@ fn leaf(verdict: &Verdict) -> Vec<Instruction> {
             left -= test.len();
             let behind = u8::try_from(left + 1).expect("an alternative is short");
             let last = test.last_mut().expect("a test ends with a jump");
-            if last.jump_true == 1 { last.jump_true = behind } else { last.jump_false = behind }
+            if last.jump_true == 1 {
+                last.jump_true = behind
+            } else {
+                last.jump_false = behind
+            }
             code.extend(test);
         }
         code.push(statement(RETURN, ALLOW));

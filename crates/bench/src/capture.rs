@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use artifact::{ArtifactStore as _, Durability, Expected, LocalOptions, LocalStore, LocalUrls, MediaType, NewArtifact};
+use artifact::{
+    ArtifactStore as _, Durability, Expected, LocalOptions, LocalStore, LocalUrls, MediaType, NewArtifact,
+};
 use sandbox::{FetchFile, FetchItem, Limits, Sandbox};
 use sha2::{Digest as _, Sha256};
 
@@ -40,7 +42,8 @@ async fn many(native: &Native) -> anyhow::Result<Row> {
     );
     let mut sandbox = native.create(Limits::standard()).await?;
     native::run(&mut sandbox, &["python3", "-c", &script, "/output"]).await?;
-    let host = std::process::Command::new("/usr/bin/python3").args(["-c", &script]).arg(place.path()).status()?;
+    let host =
+        std::process::Command::new("/usr/bin/python3").args(["-c", &script]).arg(place.path()).status()?;
     ensure!(host.success(), "the files could not be made on the host");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -50,7 +53,10 @@ async fn many(native: &Native) -> anyhow::Result<Row> {
         let begun = Instant::now();
         let scanned = scan(place.path())?;
         theirs.push(begun.elapsed().as_secs_f64() * 1000.0);
-        ensure!(captured == scanned && captured.len() == FILES, "the captured files are not those that were saved");
+        ensure!(
+            captured == scanned && captured.len() == FILES,
+            "the captured files are not those that were saved"
+        );
     }
     sandbox.destroy().await?;
     let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
@@ -115,7 +121,8 @@ async fn large(native: &Native) -> anyhow::Result<Vec<Row>> {
         ..Limits::standard()
     };
     let mut sandbox = native.create(limits).await?;
-    native::run(&mut sandbox, &["bash", "-c", "head -c 1073741824 /dev/zero | tr '\\0' x > /output/large"]).await?;
+    native::run(&mut sandbox, &["bash", "-c", "head -c 1073741824 /dev/zero | tr '\\0' x > /output/large"])
+        .await?;
     let same = vec![b'x'; usize::try_from(LARGE)?];
     let expected: [u8; 32] = Sha256::digest(&same).into();
     let (mut ours, mut theirs, mut extra) = (Vec::new(), Vec::new(), Vec::new());

@@ -30,7 +30,12 @@ enum Case {
 
 /// What a row says: a case over a reference, with the goal.
 const ROWS: [(&str, Case, Case, Option<f64>); 6] = [
-    ("first tool call through HTTP, file stored / same Python on the host", Case::FirstCallHttp, Case::HostSnippet, Some(1.3)),
+    (
+        "first tool call through HTTP, file stored / same Python on the host",
+        Case::FirstCallHttp,
+        Case::HostSnippet,
+        Some(1.3),
+    ),
     ("cold create + true + destroyed / fork+exec of true", Case::ColdTrue, Case::HostTrue, Some(3.5)),
     ("second call, bash true / fork+exec of true", Case::SecondTrue, Case::HostTrue, Some(2.0)),
     ("second call through HTTP, bash true / fork+exec of true", Case::SecondCallHttp, Case::HostTrue, None),
@@ -71,7 +76,10 @@ pub(crate) async fn paired(native: &Native, server: &Server, rounds: usize) -> a
     warm.destroy().await?;
     server.end("warm")?;
     let column = |case: Case| -> Vec<f64> {
-        measured.iter().filter_map(|times| times.iter().find(|(c, _)| *c == case).map(|(_, time)| *time)).collect()
+        measured
+            .iter()
+            .filter_map(|times| times.iter().find(|(c, _)| *c == case).map(|(_, time)| *time))
+            .collect()
     };
     let mut rows = Vec::new();
     for (name, case, reference, goal) in ROWS {

@@ -32,8 +32,28 @@ pub(crate) fn run_snippet() -> anyhow::Result<()> {
 /// `true` in bubblewrap with the same namespaces, where it is installed.
 pub(crate) fn run_bubblewrap() -> anyhow::Result<()> {
     let mut command = Command::new("bwrap");
-    command.args(["--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin"]);
-    command.args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"]);
+    command.args([
+        "--unshare-all",
+        "--die-with-parent",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+        "--symlink",
+        "usr/bin",
+        "/bin",
+    ]);
+    command.args([
+        "--symlink",
+        "usr/lib",
+        "/lib",
+        "--symlink",
+        "usr/lib64",
+        "/lib64",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+    ]);
     command.args(["--tmpfs", "/tmp", "--tmpfs", "/workspace", "--tmpfs", "/output", "/usr/bin/true"]);
     succeed(command)
 }

@@ -35,7 +35,13 @@ impl Server {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut child = Command::new(skillbox)
-            .args(["serve", "--listen", &address, "--store", &format!("file:{}", place.path().join("store").display())])
+            .args([
+                "serve",
+                "--listen",
+                &address,
+                "--store",
+                &format!("file:{}", place.path().join("store").display()),
+            ])
             .arg("--skills")
             .arg(place.path().join("skills"))
             .arg("--token-file")
@@ -44,7 +50,9 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .with_context(|| format!("{} does not start (build it: cargo build --release)", skillbox.display()))?;
+            .with_context(|| {
+                format!("{} does not start (build it: cargo build --release)", skillbox.display())
+            })?;
         let connection = match wait_until_ready(&address, &mut child) {
             Ok(connection) => Mutex::new(connection),
             Err(error) => {
@@ -98,7 +106,11 @@ impl Server {
         );
         connection.get_mut().write_all(request.as_bytes())?;
         let (status, body) = read_response(&mut connection)?;
-        ensure!((200..300).contains(&status), "{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
+        ensure!(
+            (200..300).contains(&status),
+            "{method} {path}: {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
         if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) }
     }
 }

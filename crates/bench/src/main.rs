@@ -42,7 +42,10 @@ fn main() -> ExitCode {
         return driver_native::run_launcher();
     }
     let arguments = Arguments::parse();
-    match tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
+    match tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(&arguments)))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::error(&error);

@@ -123,7 +123,12 @@ impl Native {
             sandbox.destroy().await?;
         }
         Ok(vec![
-            Row::figure("memory of an idle sandbox, share of its process", share / count / 1024.0, "MiB", Some(0.7)),
+            Row::figure(
+                "memory of an idle sandbox, share of its process",
+                share / count / 1024.0,
+                "MiB",
+                Some(0.7),
+            ),
             Row::figure("memory of an idle sandbox, what the machine has less", less / 1024.0, "MiB", None),
         ])
     }

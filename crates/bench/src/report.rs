@@ -86,7 +86,8 @@ pub(crate) fn print(machine: &Machine, rows: &[Row]) {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     for row in rows {
         let interval = row.interval.map_or(String::new(), |(low, high)| format!(" [{low:.2} to {high:.2}]"));
-        let milliseconds = row.milliseconds.map_or(String::new(), |(ours, theirs)| format!("  {ours:.2} / {theirs:.2} ms"));
+        let milliseconds =
+            row.milliseconds.map_or(String::new(), |(ours, theirs)| format!("  {ours:.2} / {theirs:.2} ms"));
         let goal = match row.goal {
             Some(goal) if row.value <= goal => format!("  goal ≤ {goal}: met"),
             Some(goal) => format!("  goal ≤ {goal}: NOT met"),

@@ -92,6 +92,10 @@ impl OneRunner {
     ) -> Result<Self, CommandError> {
         let cache = layer_cache()?;
         let driver = start_driver(global, &cache, &Wall::ALL).await?;
+        // What a killed command left. This one can do its work all the same.
+        if let Err(error) = driver.reap().await {
+            tracing::warn!(error = %error, "what a killed command left could not be removed");
+        }
         note_missing_walls(&*driver, output).await;
         let calls = cache.with_file_name("calls");
         let scratch = Scratch::create(&calls)

@@ -23,14 +23,20 @@ pub(crate) fn runtime_directory() -> PathBuf {
 
 /// Everything that the driver depends on.
 pub(crate) fn all(config: &Config, ids: &Ids, cgroups: Result<&Cgroups, &str>) -> Vec<Check> {
-    let good = |name: &str, detail: String| Check { name: name.to_owned(), state: CheckState::Good, detail, remedy: None };
+    let good = |name: &str, detail: String| Check {
+        name: name.to_owned(),
+        state: CheckState::Good,
+        detail,
+        remedy: None,
+    };
     let weak = |wall: Wall, detail: String, remedy: &str| Check {
         name: format!("wall `{}`", wall.name()),
         state: CheckState::Weak,
         detail,
         remedy: Some(remedy.to_owned()),
     };
-    let mut checks = vec![good("namespaces", "user, mount, pid, net, ipc, uts and cgroup: a launcher runs".to_owned())];
+    let mut checks =
+        vec![good("namespaces", "user, mount, pid, net, ipc, uts and cgroup: a launcher runs".to_owned())];
     checks.push(match cgroups {
         Ok(Cgroups::V2 { parent }) => good("wall `cgroup`", format!("v2 at {parent}")),
         Ok(Cgroups::V1 { memory, .. }) => good("wall `cgroup`", format!("v1 at {memory} and beside")),
@@ -43,7 +49,9 @@ pub(crate) fn all(config: &Config, ids: &Ids, cgroups: Result<&Cgroups, &str>) -
     });
     checks.push(match ids {
         Ids::Root { base } => good("wall `uids`", format!("own host ids for each sandbox, from {base} on")),
-        Ids::Subordinate { count, .. } => good("wall `uids`", format!("own ids for each sandbox, of {count} subordinate ones")),
+        Ids::Subordinate { count, .. } => {
+            good("wall `uids`", format!("own ids for each sandbox, of {count} subordinate ones"))
+        }
         Ids::Single => weak(
             Wall::Uids,
             "programs and init share this user's id".to_owned(),
@@ -51,11 +59,25 @@ pub(crate) fn all(config: &Config, ids: &Ids, cgroups: Result<&Cgroups, &str>) -
         ),
     });
     checks.push(match sys::landlock_abi() {
-        0 => weak(Wall::Landlock, "the kernel has none".to_owned(), "use Linux 5.13 or newer with Landlock enabled"),
+        0 => weak(
+            Wall::Landlock,
+            "the kernel has none".to_owned(),
+            "use Linux 5.13 or newer with Landlock enabled",
+        ),
         abi => good("wall `landlock`", format!("ABI {abi}")),
     });
     checks.push(python(config));
     checks
+}
+
+/// What is to be said where the launcher is gone: every sandbox went with it, and no other can be made.
+pub(crate) fn launcher_ended() -> Check {
+    Check {
+        name: "launcher".to_owned(),
+        state: CheckState::Missing,
+        detail: "the process that makes sandboxes ended".to_owned(),
+        remedy: Some("restart skillbox".to_owned()),
+    }
 }
 
 fn python(config: &Config) -> Check {
@@ -64,12 +86,15 @@ fn python(config: &Config) -> Check {
         RootDirectory::Directory(directory) => directory.clone(),
     };
     let name = "python3".to_owned();
-    let found = ["usr/local/bin/python3", "usr/bin/python3"].iter().map(|path| root.join(path)).find(|path| {
-        // A link that only leads somewhere inside of the root counts, too.
-        fs::symlink_metadata(path).is_ok()
-    });
+    let found =
+        ["usr/local/bin/python3", "usr/bin/python3"].iter().map(|path| root.join(path)).find(|path| {
+            // A link that only leads somewhere inside of the root counts, too.
+            fs::symlink_metadata(path).is_ok()
+        });
     match found {
-        Some(path) => Check { name, state: CheckState::Good, detail: path.display().to_string(), remedy: None },
+        Some(path) => {
+            Check { name, state: CheckState::Good, detail: path.display().to_string(), remedy: None }
+        }
         None => Check {
             name,
             state: CheckState::Weak,

@@ -107,7 +107,8 @@ fn skills(sandbox: &NewSandbox, owner: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let writable = rustix::fs::open("skills", flags, Mode::empty())?;
     rustix::mount::mount_bind("skills", "skills").map_err(about("binding skills"))?;
-    sys::set_mount_attributes(c"skills", sys::MOUNT_RDONLY, false).map_err(about("making skills read-only"))?;
+    sys::set_mount_attributes(c"skills", sys::MOUNT_RDONLY, false)
+        .map_err(about("making skills read-only"))?;
     Ok(writable)
 }
 

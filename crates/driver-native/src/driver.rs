@@ -11,14 +11,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use sandbox::{Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped, SandboxSpec};
+use sandbox::{
+    Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped,
+    SandboxSpec,
+};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::instance::Instance;
-use crate::wire::{CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher, Wall};
+use crate::wire::{
+    CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher,
+    Wall,
+};
 use crate::{LAUNCHER_COMMAND, checks, ids, root, sys};
 
 /// Name of this driver.
@@ -114,8 +120,8 @@ impl NativeDriver {
             DriverError::with_source(DriverErrorKind::Unavailable, message.to_owned(), error)
         };
         let directory = config.runtime_directory.clone().unwrap_or_else(checks::runtime_directory);
-        let mut instance =
-            Instance::claim(&directory).map_err(|error| unavailable("no directory for the driver's state", error))?;
+        let mut instance = Instance::claim(&directory)
+            .map_err(|error| unavailable("no directory for the driver's state", error))?;
         let ids = ids::available(instance.number());
         let cgroups = instance.prepare_cgroups();
         refuse_missing_walls(&config, &ids, cgroups.as_ref().err())?;
@@ -129,8 +135,8 @@ impl NativeDriver {
             ids,
             mount_point: instance.mount_point().to_string_lossy().into_owned(),
         };
-        let (socket, child) =
-            spawn_launcher(&config).map_err(|error| unavailable("the launcher could not be started", error))?;
+        let (socket, child) = spawn_launcher(&config)
+            .map_err(|error| unavailable("the launcher could not be started", error))?;
         let mut child = Launcher(Some(child));
         let shared = Arc::new(Shared {
             socket: UnixStream::from_std(socket.into())
@@ -171,7 +177,8 @@ impl NativeDriver {
             let below = layer.directory.strip_prefix(root).ok()?.to_str()?;
             Some((number, below.to_owned(), layer.digest.clone()))
         });
-        let named_well = !layer.digest.is_empty() && layer.digest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let named_well =
+            !layer.digest.is_empty() && layer.digest.bytes().all(|byte| byte.is_ascii_alphanumeric());
         match place {
             Some(place) if named_well && is_plain(Path::new(&place.1)) => Ok(place),
             _ => Err(DriverError::new(
@@ -186,13 +193,20 @@ fn is_plain(path: &Path) -> bool {
     path.components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
-fn refuse_missing_walls(config: &Config, ids: &Ids, cgroup_error: Option<&String>) -> Result<(), DriverError> {
+fn refuse_missing_walls(
+    config: &Config,
+    ids: &Ids,
+    cgroup_error: Option<&String>,
+) -> Result<(), DriverError> {
     let mut missing = Vec::new();
     if let Some(error) = cgroup_error {
         missing.push((Wall::Cgroup, error.clone()));
     }
     if *ids == Ids::Single {
-        missing.push((Wall::Uids, "this user has no subordinate user ids (see subuid(5)) and is not root".to_owned()));
+        missing.push((
+            Wall::Uids,
+            "this user has no subordinate user ids (see subuid(5)) and is not root".to_owned(),
+        ));
     }
     if sys::landlock_abi() == 0 {
         missing.push((Wall::Landlock, "the kernel has no Landlock".to_owned()));
@@ -212,7 +226,11 @@ fn root_entries(directory: &RootDirectory) -> Result<Vec<RootEntry>, DriverError
         RootDirectory::Directory(path) => root::directory(path),
     };
     entries.map_err(|error| {
-        DriverError::with_source(DriverErrorKind::NotFound, "the root directory for sandboxes cannot be read", error)
+        DriverError::with_source(
+            DriverErrorKind::NotFound,
+            "the root directory for sandboxes cannot be read",
+            error,
+        )
     })
 }
 
@@ -328,8 +346,9 @@ impl Driver for NativeDriver {
 
     async fn create(&self, spec: &SandboxSpec) -> Result<Created, DriverError> {
         let layers = spec.layers.iter().map(|layer| self.locate(layer)).collect::<Result<_, _>>()?;
-        let socket_failed =
-            |error: io::Error| DriverError::with_source(DriverErrorKind::System, "no socket for the sandbox", error);
+        let socket_failed = |error: io::Error| {
+            DriverError::with_source(DriverErrorKind::System, "no socket for the sandbox", error)
+        };
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(socket_failed)?;
         ours.set_nonblocking(true).map_err(socket_failed)?;
         let stream = UnixStream::from_std(ours).map_err(socket_failed)?;
@@ -365,28 +384,38 @@ impl Driver for NativeDriver {
                 shares_uid: self.shared.ids == Ids::Single,
                 allow_missing_landlock: self.shared.allow_missing_landlock,
             }),
-            Ok(Err(message)) => {
-                Err(DriverError::new(DriverErrorKind::System, format!("a sandbox could not be made: {message}")))
-            }
+            Ok(Err(message)) => Err(DriverError::new(
+                DriverErrorKind::System,
+                format!("a sandbox could not be made: {message}"),
+            )),
             Err(_) => Err(launcher_gone()),
         }
     }
 
     async fn reap(&self) -> Result<Reaped, DriverError> {
         self.instance.reap_others().await.map_err(|error| {
-            DriverError::with_source(DriverErrorKind::System, "what dead runners left could not be removed", error)
+            DriverError::with_source(
+                DriverErrorKind::System,
+                "what dead runners left could not be removed",
+                error,
+            )
         })
     }
 
     async fn checks(&self) -> Vec<Check> {
-        checks::all(&self.config, &self.shared.ids, self.instance.cgroup_state())
+        let mut checks = checks::all(&self.config, &self.shared.ids, self.instance.cgroup_state());
+        if self.shared.lock().closed {
+            checks.insert(0, checks::launcher_ended());
+        }
+        checks
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {
         self.shared.ending.store(true, Ordering::Relaxed);
         // The launcher ends, with all of its sandboxes, when our end of the socket closes.
-        rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Both)
-            .map_err(|error| DriverError::with_source(DriverErrorKind::System, "ending the launcher", error))?;
+        rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Both).map_err(|error| {
+            DriverError::with_source(DriverErrorKind::System, "ending the launcher", error)
+        })?;
         let child = self.launcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut child) = child {
             let waited = tokio::task::spawn_blocking(move || child.wait()).await;
@@ -394,7 +423,7 @@ impl Driver for NativeDriver {
                 DriverError::with_source(DriverErrorKind::System, "waiting for the launcher", error)
             })?;
         }
-        self.instance.release();
+        self.instance.release().await;
         Ok(())
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn prepare(name: &str) -> Result<Place, String> {
 
 fn separate(mounts: &str, own: &str, memory: &Path, name: &str) -> Result<Place, String> {
     let find = |controller: &str| {
-        own_directory(mounts, own, Some(controller)).ok_or_else(|| format!("the {controller} controller is not mounted"))
+        own_directory(mounts, own, Some(controller))
+            .ok_or_else(|| format!("the {controller} controller is not mounted"))
     };
     let parents = [memory.join(name), find("pids")?.join(name), find("cpu")?.join(name)];
     let mut made = Vec::new();
@@ -128,7 +129,8 @@ fn is_writable(directory: &Path) -> bool {
 
 /// Says which controller is not there, where the kernel would only say that a file is missing.
 fn require_controllers(directory: &Path) -> Result<(), String> {
-    let given = fs::read_to_string(directory.join("cgroup.controllers")).map_err(|error| cannot(directory, &error))?;
+    let given = fs::read_to_string(directory.join("cgroup.controllers"))
+        .map_err(|error| cannot(directory, &error))?;
     match CONTROLLERS.iter().find(|wanted| !given.split_whitespace().any(|name| name == **wanted)) {
         None => Ok(()),
         Some(missing) => Err(format!("the {missing} controller is not passed on to {}", directory.display())),
@@ -143,7 +145,8 @@ fn leave(directory: &Path) -> Result<(), String> {
         _ => {}
     }
     for _ in 0..LEAVE_ROUNDS {
-        let processes = fs::read_to_string(directory.join("cgroup.procs")).map_err(|error| cannot(directory, &error))?;
+        let processes =
+            fs::read_to_string(directory.join("cgroup.procs")).map_err(|error| cannot(directory, &error))?;
         if processes.is_empty() {
             break;
         }

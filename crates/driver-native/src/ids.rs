@@ -31,7 +31,9 @@ pub(crate) fn available(runner: u32) -> Ids {
 fn root(uid_map: &str, runner: u32) -> Ids {
     let extents = uid_map.lines().filter_map(|line| {
         let mut numbers = line.split_whitespace().map(|word| word.parse::<u32>());
-        let (Some(Ok(inside)), Some(Ok(_)), Some(Ok(count))) = (numbers.next(), numbers.next(), numbers.next()) else {
+        let (Some(Ok(inside)), Some(Ok(_)), Some(Ok(count))) =
+            (numbers.next(), numbers.next(), numbers.next())
+        else {
             return None;
         };
         Some((inside, count))

@@ -105,7 +105,8 @@ impl Instance {
         let mut dead = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            let is_number = path.file_name().is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok());
+            let is_number =
+                path.file_name().is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok());
             if !is_number || path == self.own() {
                 continue;
             }
@@ -121,16 +122,16 @@ impl Instance {
         Ok(dead)
     }
 
-    /// Removes what this runner made, once its launcher has ended.
-    pub(crate) fn release(&self) {
-        if self.released.swap(true, Ordering::Relaxed) {
-            return;
+    /// Removes what this runner made, once its launcher has ended. Where that was not in order, sandboxes may be ending
+    /// still; what does not go in time stays listed for the next runner's start.
+    pub(crate) async fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
+        match remove_cgroups(&self.own()).await {
+            Ok(_) => {
+                let _ = fs::remove_dir_all(self.own());
+            }
+            Err(error) => tracing::warn!(error = %error, "cgroups are left for the next start to remove"),
         }
-        for path in self.place.iter().flat_map(|place| &place.made) {
-            // What stays is empty; the next runner's start takes it.
-            let _ = fs::remove_dir(path);
-        }
-        let _ = fs::remove_dir_all(self.own());
     }
 }
 
@@ -138,9 +139,13 @@ impl Instance {
 /// and so does the list that names them.
 impl Drop for Instance {
     fn drop(&mut self) {
-        let made = self.place.iter().flat_map(|place| &place.made);
-        if made.into_iter().all(|path| fs::remove_dir(path).is_ok() || !path.exists()) {
-            self.release();
+        if self.released.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut made = self.place.iter().flat_map(|place| &place.made);
+        if made.all(|path| fs::remove_dir(path).is_ok() || !path.exists()) {
+            // What stays is reaped.
+            let _ = fs::remove_dir_all(self.own());
         }
     }
 }
@@ -193,7 +198,11 @@ fn remove_tree(cgroup: &Path) -> io::Result<()> {
     for child in children(cgroup)? {
         remove_tree(&child)?;
     }
-    match File::options().write(true).open(cgroup.join("cgroup.kill")).and_then(|mut kill| kill.write_all(b"1")) {
+    match File::options()
+        .write(true)
+        .open(cgroup.join("cgroup.kill"))
+        .and_then(|mut kill| kill.write_all(b"1"))
+    {
         Ok(()) => {}
         // v1 has no such file: one by one.
         Err(_) => kill_members(cgroup)?,

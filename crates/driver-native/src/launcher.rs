@@ -21,7 +21,8 @@ use std::process::ExitCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
+    recvmsg, sendmsg,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal};
@@ -30,7 +31,9 @@ use crate::cgroup::{Cgroup, Parents};
 use crate::child::{self, Child};
 use crate::stage::{self, about};
 use crate::sys::{self, Cloned};
-use crate::wire::{CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, Start, ToLauncher};
+use crate::wire::{
+    CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, Start, ToLauncher,
+};
 
 /// How long to wait before another try to remove a cgroup whose last process is just going.
 const RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
@@ -78,7 +81,8 @@ impl Socket {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
-            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut packet)], &mut beside, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut packet)], &mut beside, RecvFlags::CMSG_CLOEXEC)
+            {
                 Err(Errno::INTR) => {}
                 result => break result?,
             }
@@ -231,7 +235,11 @@ impl<'a> Launcher<'a> {
         }
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let pick = |list: &[(u64, BorrowedFd<'_>)], from: usize| {
-            list.iter().zip(&fds[from..]).filter(|(_, fd)| ready(fd)).map(|((number, _), _)| *number).collect()
+            list.iter()
+                .zip(&fds[from..])
+                .filter(|(_, fd)| ready(fd))
+                .map(|((number, _), _)| *number)
+                .collect()
         };
         Ok((ready(&fds[0]), pick(&reports, 1), pick(&living, 1 + reports.len())))
     }
@@ -239,7 +247,9 @@ impl<'a> Launcher<'a> {
     fn handle(&mut self, message: ToLauncher, descriptor: Option<OwnedFd>) -> io::Result<()> {
         match message {
             ToLauncher::Create { number, sandbox } => {
-                let Some(stream) = descriptor else { return Err(io::Error::other("a sandbox without a stream")) };
+                let Some(stream) = descriptor else {
+                    return Err(io::Error::other("a sandbox without a stream"));
+                };
                 match self.create(&sandbox, stream) {
                     Ok(created) => {
                         self.sandboxes.insert(number, created);
@@ -251,7 +261,8 @@ impl<'a> Launcher<'a> {
                 }
             }
             ToLauncher::Memory { number } => {
-                let counts = self.sandboxes.get(&number).and_then(|sandbox| self.cgroups.memory(&sandbox.cgroup).ok());
+                let counts =
+                    self.sandboxes.get(&number).and_then(|sandbox| self.cgroups.memory(&sandbox.cgroup).ok());
                 let (oom_kills, peak_bytes) = counts.unwrap_or((0, None));
                 self.socket.send(&FromLauncher::Memory { number, oom_kills, peak_bytes })
             }

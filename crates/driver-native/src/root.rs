@@ -7,8 +7,20 @@ use std::path::Path;
 use crate::wire::RootEntry;
 
 /// Top-level names that a sandbox has of its own, whatever the root directory has there.
-const OWN: [&str; 12] =
-    ["dev", "proc", "sys", "tmp", "run", "workspace", "output", "skills", "layers", "root", "home", "lost+found"];
+const OWN: [&str; 12] = [
+    "dev",
+    "proc",
+    "sys",
+    "tmp",
+    "run",
+    "workspace",
+    "output",
+    "skills",
+    "layers",
+    "root",
+    "home",
+    "lost+found",
+];
 
 /// Parts of the host's /etc that programs below /usr need and that tell nothing of the host.
 const FROM_ETC: [&str; 10] = [

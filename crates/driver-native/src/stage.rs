@@ -37,8 +37,12 @@ const MOUNT_POINTS: [&str; 8] = ["workspace", "output", "tmp", "skills", "layers
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
 /// Links in /dev that programs expect.
-const DEVICE_LINKS: [(&str, &str); 4] =
-    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const DEVICE_LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Builds the stage in a new mount namespace, makes it the root and returns init, opened for execution. What was
 /// mounted goes with the namespace, so a failure leaves nothing.
@@ -75,7 +79,8 @@ pub(crate) fn build(start: &Start, init: &[u8]) -> io::Result<OwnedFd> {
 
 fn build_root(entries: &[RootEntry], root: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount("root", root, "tmpfs", flags, c"mode=0755,size=16m").map_err(about("a tmpfs for the root"))?;
+    rustix::mount::mount("root", root, "tmpfs", flags, c"mode=0755,size=16m")
+        .map_err(about("a tmpfs for the root"))?;
     for name in MOUNT_POINTS {
         make_directory(&root.join(name))?;
     }
@@ -177,8 +182,9 @@ fn bind(source: &str, target: &Path) -> io::Result<()> {
 }
 
 fn attributes(target: &Path, flags: u64) -> io::Result<()> {
-    sys::set_mount_attributes(&c_path(target)?, flags, true)
-        .map_err(|error| io::Error::new(error.kind(), format!("mount flags of {}: {error}", target.display())))
+    sys::set_mount_attributes(&c_path(target)?, flags, true).map_err(|error| {
+        io::Error::new(error.kind(), format!("mount flags of {}: {error}", target.display()))
+    })
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

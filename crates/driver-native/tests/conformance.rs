@@ -44,8 +44,10 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let driver = Arc::new(runtime.block_on(start()));
     let has_cgroup = !missing(&runtime, &*driver).contains(&Wall::Cgroup);
-    let trials: Vec<Trial> =
-        CASES.iter().map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver), has_cgroup)).collect();
+    let trials: Vec<Trial> = CASES
+        .iter()
+        .map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver), has_cgroup))
+        .collect();
     let here = libtest_mimic::run(&arguments, trials);
     runtime.block_on(driver.shutdown()).expect("the driver ends in order");
     if std::env::var_os(INNER).is_some() {
@@ -128,7 +130,10 @@ fn group_of(user: &str) -> Result<String, Failed> {
 
 fn in_machine(user: &str) -> Result<(), Failed> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vm");
-    let ready = Command::new(scripts.join("prepare.sh")).arg("--check").output().is_ok_and(|out| out.status.success());
+    let ready = Command::new(scripts.join("prepare.sh"))
+        .arg("--check")
+        .output()
+        .is_ok_and(|out| out.status.success());
     if !ready {
         return not_here("qemu", "the virtual machine is not prepared (`make setup` prepares it)");
     }

@@ -19,9 +19,10 @@ mod decode;
 mod message;
 mod text;
 
-pub use crate::decode::{Decoder, FrameError, encode_raw, encode_message, parse_message};
+pub use crate::decode::{Decoder, FrameError, encode_message, encode_raw, parse_message};
 pub use crate::message::{
-    Entry, EntryKind, Exec, FailKind, FetchFile, FromInit, Owner, Setup, StreamKind, Termination, ToInit, Usage,
+    Entry, EntryKind, Exec, FailKind, FetchFile, FromInit, Owner, Setup, StreamKind, Termination, ToInit,
+    Usage,
 };
 pub use crate::text::{CappedText, CappedTextEnd};
 

@@ -186,7 +186,10 @@ mod tests {
         let piece = prop_oneof![
             prop::collection::vec(any::<u8>(), 0..40),
             "\\PC{0,20}".prop_map(String::into_bytes),
-            prop::collection::vec(prop::sample::select(vec![0xE2_u8, 0x82, 0xAC, 0xF0, 0x9F, 0x98, b'a']), 0..20),
+            prop::collection::vec(
+                prop::sample::select(vec![0xE2_u8, 0x82, 0xAC, 0xF0, 0x9F, 0x98, b'a']),
+                0..20
+            ),
         ];
         proptest!(|(pieces in prop::collection::vec(piece, 0..12), limit in prop::option::of(0_u32..60))| {
             prop_assert_eq!(run(limit, &pieces), expected(limit, &pieces));

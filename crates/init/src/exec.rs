@@ -115,7 +115,8 @@ fn start(sandbox: &Sandbox, exec: &Exec, stdin: &OwnedFd) -> Result<Started, Fai
         stderr: stderr_in.as_fd(),
         report: report_in.as_fd(),
     };
-    let pid = sys::spawn(&program, &sandbox.wall, &streams).map_err(|error| Failure::of_io(&error, "a process"))?;
+    let pid =
+        sys::spawn(&program, &sandbox.wall, &streams).map_err(|error| Failure::of_io(&error, "a process"))?;
     Ok(Started { pid, stdout, stderr, report })
 }
 
@@ -128,7 +129,11 @@ fn program(sandbox: &Sandbox, exec: &Exec) -> Result<Program, Failure> {
     let candidates = if name.contains('/') {
         vec![text(name, "the program")?]
     } else {
-        let path = exec.env.iter().find(|(key, _)| key == "PATH").map_or("/usr/bin:/bin", |(_, value)| value.as_str());
+        let path = exec
+            .env
+            .iter()
+            .find(|(key, _)| key == "PATH")
+            .map_or("/usr/bin:/bin", |(_, value)| value.as_str());
         let places = path.split(':').filter(|place| place.starts_with('/'));
         places.map(|place| text(&format!("{place}/{name}"), "the program")).collect::<Result<_, _>>()?
     };
@@ -329,12 +334,18 @@ fn read_report(report: &OwnedFd) -> Option<Failure> {
     let stage = Stage::from_byte(bytes[0]);
     Some(match (stage, errno) {
         (Stage::Execute, Errno::NOENT) => Failure::new(FailKind::NotFound, "no such program"),
-        (Stage::Execute, Errno::TOOBIG) => Failure::new(FailKind::CannotExecute, "arguments or environment are too long"),
-        (Stage::Execute, error) => Failure::new(FailKind::CannotExecute, format!("the program cannot be executed: {error}")),
+        (Stage::Execute, Errno::TOOBIG) => {
+            Failure::new(FailKind::CannotExecute, "arguments or environment are too long")
+        }
+        (Stage::Execute, error) => {
+            Failure::new(FailKind::CannotExecute, format!("the program cannot be executed: {error}"))
+        }
         (Stage::Cwd, error) => {
             Failure::new(FailKind::CannotExecute, format!("the working directory cannot be entered: {error}"))
         }
-        (stage, error) => Failure::new(FailKind::Wall, format!("the wall could not be put up ({stage:?}): {error}")),
+        (stage, error) => {
+            Failure::new(FailKind::Wall, format!("the wall could not be put up ({stage:?}): {error}"))
+        }
     })
 }
 

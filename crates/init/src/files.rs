@@ -18,7 +18,8 @@ use crate::stream::Stream;
 /// Follow links only inside the directory.
 pub(crate) const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// Follow no links and leave no file system.
-pub(crate) const NO_LINKS: ResolveFlags = INSIDE.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
+pub(crate) const NO_LINKS: ResolveFlags =
+    INSIDE.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
 /// Where programs find skills; only init may write there.
 pub(crate) const SKILLS: &str = "/skills";
@@ -93,7 +94,12 @@ pub(crate) fn open_skills() -> Result<OwnedFd, Failure> {
 }
 
 /// Makes what is missing of a directory path below `root` and opens it.
-pub(crate) fn make_directories(root: &OwnedFd, path: &str, setup: &Setup, owner: Owner) -> Result<OwnedFd, Failure> {
+pub(crate) fn make_directories(
+    root: &OwnedFd,
+    path: &str,
+    setup: &Setup,
+    owner: Owner,
+) -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |at: &OwnedFd, name: &str| rustix::fs::openat2(at, name, flags, Mode::empty(), NO_LINKS);
     let mut at = open(root, ".").map_err(|error| Failure::of(error, path))?;
@@ -129,9 +135,19 @@ fn give(at: &OwnedFd, name: &str, setup: &Setup, owner: Owner) -> Result<(), Err
 }
 
 /// Creates or replaces the regular file `name` in a directory.
-pub(crate) fn create(at: &OwnedFd, name: &str, mode: u32, setup: &Setup, owner: Owner) -> Result<File, Failure> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+pub(crate) fn create(
+    at: &OwnedFd,
+    name: &str,
+    mode: u32,
+    setup: &Setup,
+    owner: Owner,
+) -> Result<File, Failure> {
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::TRUNC
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
     let file = rustix::fs::openat2(at, name, flags, Mode::from_raw_mode(mode), NO_LINKS)
         .map_err(|error| Failure::of(error, name))?;
     regular(&file, name)?;

@@ -92,7 +92,9 @@ fn walk(root: &OwnedFd, listing: &mut Listing<'_>) -> Result<(), Stop> {
                 path.push(b'/');
             }
             path.extend_from_slice(name);
-            let Ok(stat) = rustix::fs::statat(&fd, item.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let Ok(stat) = rustix::fs::statat(&fd, item.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
             let kind = match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => {
                     pending.push((path, depth + 1));

@@ -58,10 +58,12 @@ fn unpack(data: &mut Data<'_>, setup: &Setup, directory: &str, owner: Owner) -> 
 
 /// A relative path of ordinary names.
 fn plain(path: &[u8]) -> Result<&str, Failure> {
-    let refuse = || Failure::new(FailKind::BadRequest, format!("{}: not a plain name", String::from_utf8_lossy(path)));
+    let refuse =
+        || Failure::new(FailKind::BadRequest, format!("{}: not a plain name", String::from_utf8_lossy(path)));
     let text = std::str::from_utf8(path).map_err(|_| refuse())?;
     let text = text.strip_suffix('/').unwrap_or(text);
-    let good = !text.is_empty() && text.split('/').all(|part| !part.is_empty() && part != ".." && part != ".");
+    let good =
+        !text.is_empty() && text.split('/').all(|part| !part.is_empty() && part != ".." && part != ".");
     if good && !text.contains('\0') { Ok(text) } else { Err(refuse()) }
 }
 

@@ -38,7 +38,9 @@ pub(crate) fn serve(mut stream: Stream) -> io::Result<()> {
                 let result = files::read(&mut stream, &sandbox.setup, request, &path, offset, limit)?;
                 answer(&mut stream, request, result)?;
             }
-            ToInit::ListOutput { max_entries } => list::list(&mut stream, &sandbox.setup, request, max_entries)?,
+            ToInit::ListOutput { max_entries } => {
+                list::list(&mut stream, &sandbox.setup, request, max_entries)?
+            }
             ToInit::Fetch { files } => {
                 files::fetch(&mut stream, &sandbox.setup, request, &files)?;
                 stream.answer(request, &FromInit::Done)?;
@@ -64,11 +66,17 @@ fn greet(stream: &mut Stream) -> io::Result<Option<Sandbox>> {
     let prepared = prepare(&setup);
     match prepared {
         Ok((wall, signals)) => {
-            stream.answer(frame.request, &FromInit::Ready { version: VERSION, landlock_abi: wall.landlock_abi() })?;
+            stream.answer(
+                frame.request,
+                &FromInit::Ready { version: VERSION, landlock_abi: wall.landlock_abi() },
+            )?;
             Ok(Some(Sandbox { setup, wall, signals }))
         }
         Err(error) => {
-            stream.answer(frame.request, &FromInit::Failed { kind: FailKind::Wall, message: error.to_string() })?;
+            stream.answer(
+                frame.request,
+                &FromInit::Failed { kind: FailKind::Wall, message: error.to_string() },
+            )?;
             Ok(None)
         }
     }

@@ -20,7 +20,12 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(files: StreamFiles) -> Self {
-        Self { files, decoder: Decoder::new(), buffer: vec![0; 64 * 1024].into_boxed_slice(), out: Vec::new() }
+        Self {
+            files,
+            decoder: Decoder::new(),
+            buffer: vec![0; 64 * 1024].into_boxed_slice(),
+            out: Vec::new(),
+        }
     }
 
     /// What to poll for more frames.

@@ -79,7 +79,12 @@ pub(crate) fn guard_init() -> io::Result<()> {
     Ok(())
 }
 
-extern "C" fn end_now(_signal: c_int) {
+extern "C" fn end_now(_signal: c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // A program's own signal has a code of 0 or below, the kernel's timer one above.
+    // SAFETY: the kernel passes a valid pointer to a handler with SA_SIGINFO.
+    if unsafe { (*info).si_code } <= 0 {
+        return;
+    }
     // SAFETY: _exit is async-signal-safe and does not return. The end of PID 1 ends the sandbox.
     unsafe { libc::_exit(0) }
 }
@@ -88,7 +93,8 @@ extern "C" fn end_now(_signal: c_int) {
 pub(crate) fn end_after(milliseconds: u64) -> io::Result<()> {
     // SAFETY: sigaction is plain data for which all zeros is valid.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = end_now as extern "C" fn(c_int) as usize;
+    action.sa_sigaction = end_now as extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
     // SAFETY: the action is initialized and its handler has the right signature.
     check(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) })?;
     let value = libc::timeval {
@@ -117,7 +123,8 @@ impl ChildSignals {
         // SAFETY: the set is initialized; the old one is not asked for.
         check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) })?;
         // SAFETY: the set is initialized; -1 asks for a new descriptor.
-        let fd = check(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+        let fd =
+            check(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
         // SAFETY: the call just made `fd`, and nobody else has it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
@@ -161,7 +168,11 @@ pub(crate) fn reap(wait: bool) -> Option<Ended> {
         let usage = unsafe { usage.assume_init() };
         let status =
             if libc::WIFEXITED(status) { Ok(libc::WEXITSTATUS(status)) } else { Err(libc::WTERMSIG(status)) };
-        return Some(Ended { pid, status, peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024 });
+        return Some(Ended {
+            pid,
+            status,
+            peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        });
     }
 }
 
@@ -189,7 +200,8 @@ pub(crate) fn signal_all(signal: c_int) {
 pub(crate) fn landlock_abi() -> u32 {
     const VERSION: c_ulong = 1;
     // SAFETY: with this flag the call takes no attributes and only answers a number.
-    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) };
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) };
     u32::try_from(abi).unwrap_or(0)
 }
 
@@ -306,7 +318,9 @@ fn take_streams(streams: &Streams<'_>) -> io::Result<()> {
     // Everything else closes when the program starts; until then the wall's and the report's are needed.
     const CLOSE_RANGE_CLOEXEC: c_ulong = 4;
     // SAFETY: close_range takes integers; with this flag it closes nothing yet.
-    check_long(unsafe { libc::syscall(libc::SYS_close_range, 3 as c_ulong, c_ulong::from(u32::MAX), CLOSE_RANGE_CLOEXEC) })?;
+    check_long(unsafe {
+        libc::syscall(libc::SYS_close_range, 3 as c_ulong, c_ulong::from(u32::MAX), CLOSE_RANGE_CLOEXEC)
+    })?;
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initializes the set that it gets.
     check(unsafe { libc::sigemptyset(empty.as_mut_ptr()) })?;
@@ -381,7 +395,13 @@ fn drop_capabilities(wall: &Wall) -> io::Result<()> {
     }
     // SAFETY: prctl with integers only.
     check(unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong)
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+        )
     })?;
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
@@ -395,7 +415,9 @@ fn drop_capabilities(wall: &Wall) -> io::Result<()> {
 
 fn restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the descriptor is a Landlock ruleset; the flags are none.
-    check_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0 as c_ulong) })?;
+    check_long(unsafe {
+        libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0 as c_ulong)
+    })?;
     Ok(())
 }
 
@@ -436,7 +458,9 @@ pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     let length = u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let program = FilterProgram { length, filter: filter.as_ptr() };
     // SAFETY: the program has the layout of struct sock_fprog, and it and its instructions live across the call.
-    check_long(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0 as c_ulong, &raw const program) })?;
+    check_long(unsafe {
+        libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0 as c_ulong, &raw const program)
+    })?;
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 
 use init_protocol::Setup;
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, Scope,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, Scope,
 };
 
 use crate::sys;
@@ -87,7 +87,8 @@ fn landlock(setup: &Setup) -> io::Result<OwnedFd> {
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
     let device: BitFlags<AccessFs> = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
-    let places = setup.writable.iter().map(|path| (path.as_str(), files)).chain(DEVICES.map(|path| (path, device)));
+    let places =
+        setup.writable.iter().map(|path| (path.as_str(), files)).chain(DEVICES.map(|path| (path, device)));
     for (path, access) in places {
         match crate::files::open_path(path) {
             Ok(fd) => rules = rules.add_rule(PathBeneath::new(fd, access)).map_err(io::Error::other)?,

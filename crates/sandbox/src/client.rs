@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Answer, Connection};
 use crate::{
-    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle, MemoryUse,
-    OutputListing, PendingMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
+    CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle,
+    MemoryUse, OutputListing, PendingMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
 };
 
 /// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up. Init

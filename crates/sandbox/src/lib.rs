@@ -32,8 +32,8 @@ pub use init_protocol::{Entry, EntryKind, FetchFile, Owner, StreamKind};
 
 pub use crate::client::{Sandbox, SandboxError};
 pub use crate::driver::{
-    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped,
-    SandboxId, SandboxSpec, Stream,
+    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse,
+    PendingMemory, Reaped, SandboxId, SandboxSpec, Stream,
 };
 pub use crate::exec::{CappedStream, ExecOutcome, ExecRequest, Termination, Usage};
 pub use crate::files::{Fetch, FetchItem, FileError, FileErrorKind, FileRange, OutputListing};

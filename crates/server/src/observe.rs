@@ -51,7 +51,9 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
             Problem::new(Code::InternalError, "something failed inside the runner; its log says what")
                 .into_response()
         });
-        let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
+        let status = response.status().as_u16();
+        // Of a width that log formats write as a number.
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(route.as_str(), "/healthz" | "/readyz") {
             tracing::trace!(http.status = status, duration_ms, "answered");
         } else {

@@ -29,8 +29,9 @@ const PROOF: Duration = Duration::from_secs(60);
 /// Time between two proofs, doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long the store's word counts, and how long it is waited for.
-const STORE_FRESH: Duration = Duration::from_secs(2);
+/// How long the word of the store and the driver counts, since anyone may ask.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long the store is waited for.
 const STORE_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known of it.
@@ -41,8 +42,15 @@ pub(crate) struct Readiness {
     failure: Mutex<Option<&'static str>>,
     /// Names of walls that are weaker here than promised.
     weak_walls: Mutex<Vec<String>>,
-    store: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    parts: tokio::sync::Mutex<Option<(Instant, PartsWork)>>,
     draining: AtomicBool,
+}
+
+/// Whether the parts below the runner work at the moment.
+#[derive(Clone, Copy, Debug)]
+struct PartsWork {
+    store: bool,
+    driver: bool,
 }
 
 /// The verdict. `reasons` is empty where it is ready.
@@ -58,7 +66,7 @@ impl Readiness {
             proven: watch::Sender::new(false),
             failure: Mutex::default(),
             weak_walls: Mutex::default(),
-            store: tokio::sync::Mutex::default(),
+            parts: tokio::sync::Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -83,8 +91,12 @@ impl Readiness {
             let failure = *self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             reasons.push(failure.unwrap_or("no sandbox has run a program yet"));
         }
-        if !self.store_works(runner).await {
+        let parts = self.parts_work(runner).await;
+        if !parts.store {
             reasons.push("the artifact store does not take files");
+        }
+        if !parts.driver {
+            reasons.push("the driver makes no sandboxes any more");
         }
         let weak_walls = self.weak_walls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Verdict { reasons, weak_walls }
@@ -108,27 +120,35 @@ impl Readiness {
         self.proven.send_replace(true);
     }
 
-    async fn store_works(&self, runner: &Runner) -> bool {
-        let mut known = self.store.lock().await;
+    async fn parts_work(&self, runner: &Runner) -> PartsWork {
+        let mut known = self.parts.lock().await;
         if let Some((asked, works)) = *known
-            && asked.elapsed() < STORE_FRESH
+            && asked.elapsed() < FRESH
         {
             return works;
         }
-        let works = match timeout(STORE_WAIT, runner.store().check()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(error = chain(&error), "the artifact store's check failed");
-                false
-            }
-            Err(_) => {
-                tracing::error!("the artifact store's check took too long");
-                false
-            }
-        };
+        let works = PartsWork { store: store_works(runner).await, driver: driver_works(runner).await };
         *known = Some((Instant::now(), works));
         works
     }
+}
+
+async fn store_works(runner: &Runner) -> bool {
+    match timeout(STORE_WAIT, runner.store().check()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(error = chain(&error), "the artifact store's check failed");
+            false
+        }
+        Err(_) => {
+            tracing::error!("the artifact store's check took too long");
+            false
+        }
+    }
+}
+
+async fn driver_works(runner: &Runner) -> bool {
+    !runner.driver().checks().await.iter().any(|check| check.state == CheckState::Missing)
 }
 
 /// `python3 -c pass`, as a tool call.

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{
-    MIB, SLACK, TEARDOWN, assert_within, create, destroy, limited, list, read, request, run, sandbox, slowness, spec,
-    still_works, succeed, write,
+    MIB, SLACK, TEARDOWN, assert_within, create, destroy, limited, list, read, request, run, sandbox,
+    slowness, spec, still_works, succeed, write,
 };
 use crate::fake::Program;
 use crate::{Driver, FileErrorKind, SandboxSpec, Termination, layout};

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{
-    MIB, SLACK, TEARDOWN, assert_within, blocked, blocked_with, destroy, exec, limited, list, request, run, slow,
-    sandbox, spec, still_works, words,
+    MIB, SLACK, TEARDOWN, assert_within, blocked, blocked_with, destroy, exec, limited, list, request, run,
+    sandbox, slow, spec, still_works, words,
 };
 use crate::fake::Program;
 use crate::{Driver, StreamKind, Termination};

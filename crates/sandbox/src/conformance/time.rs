@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{
-    SLACK, assert_within, create, destroy, exec, list, request, run, sandbox, slow, spec, still_works, succeed,
+    SLACK, assert_within, create, destroy, exec, list, request, run, sandbox, slow, spec, still_works,
+    succeed,
 };
 use crate::fake::Program;
 use crate::{Driver, FileErrorKind, StreamKind, Termination};
@@ -57,7 +58,9 @@ pub async fn only_a_timeout_is_called_one(driver: &dyn Driver) {
     request.timeout = slow(Duration::from_secs(3));
     let outcome = exec(&mut sandbox, &request).await;
     assert_eq!(outcome.termination, Termination::Exited(3));
-    assert!(outcome.usage.wall >= Duration::from_millis(50) && outcome.usage.wall < slow(Duration::from_secs(3)));
+    assert!(
+        outcome.usage.wall >= Duration::from_millis(50) && outcome.usage.wall < slow(Duration::from_secs(3))
+    );
     destroy(sandbox).await;
 }
 
@@ -70,7 +73,10 @@ pub async fn sigterm_leaves_time_to_save(driver: &dyn Driver) {
     request.timeout = slow(SHORT);
     let outcome = exec(&mut sandbox, &request).await;
     // Bash may first say that its own child was terminated.
-    assert!(outcome.termination == Termination::TimedOut && outcome.stderr.head.ends_with("saved\n"), "{outcome:?}");
+    assert!(
+        outcome.termination == Termination::TimedOut && outcome.stderr.head.ends_with("saved\n"),
+        "{outcome:?}"
+    );
     let mut names: Vec<_> = list(&mut sandbox).await.entries.into_iter().map(|entry| entry.path).collect();
     names.sort();
     assert_eq!(names, [b"early".to_vec(), b"partial".to_vec()]);
