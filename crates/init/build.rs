@@ -202,9 +202,9 @@ fn leaf(verdict: &Verdict) -> Vec<Instruction> {
             let behind = u8::try_from(left + 1).expect("an alternative is short");
             let last = test.last_mut().expect("a test ends with a jump");
             if last.jump_true == 1 {
-                last.jump_true = behind
+                last.jump_true = behind;
             } else {
-                last.jump_false = behind
+                last.jump_false = behind;
             }
             code.extend(test);
         }
