@@ -39,7 +39,7 @@ pub(crate) fn serve(mut stream: Stream) -> io::Result<()> {
                 answer(&mut stream, request, result)?;
             }
             ToInit::ListOutput { max_entries } => {
-                list::list(&mut stream, &sandbox.setup, request, max_entries)?
+                list::list(&mut stream, &sandbox.setup, request, max_entries)?;
             }
             ToInit::Fetch { files } => {
                 files::fetch(&mut stream, &sandbox.setup, request, &files)?;
