@@ -299,7 +299,9 @@ impl<'a> Launcher<'a> {
     }
 
     fn has_to_prepare(&self) -> bool {
-        self.namespaces_used || (self.spare.is_none() && self.last_limits.is_some())
+        // Not beside a child that is setting itself up: that one is waited for.
+        let starting = self.sandboxes.values().any(|sandbox| sandbox.report.is_some());
+        !starting && (self.namespaces_used || (self.spare.is_none() && self.last_limits.is_some()))
     }
 
     /// In an idle moment: makes what the next sandbox will need. A failure shows when that one is made.

@@ -85,26 +85,52 @@ impl Decoder {
 
     fn cut(&mut self) -> Result<Option<Frame>, FrameError> {
         let rest = &self.buffer[self.start..];
-        let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+        let Some(head) = FrameHead::peek(rest)? else { return Ok(None) };
+        let Some(payload) = rest.get(FrameHead::BYTES..FrameHead::BYTES + head.payload) else {
+            return Ok(None);
+        };
+        let frame = Frame { request: head.request, kind: head.kind, payload: payload.to_vec() };
+        self.start += FrameHead::BYTES + head.payload;
+        Ok(Some(frame))
+    }
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Which request the frame belongs to.
+    pub request: u32,
+    /// What the payload is.
+    pub kind: Kind,
+    /// Bytes of the payload.
+    pub payload: usize,
+}
+
+impl FrameHead {
+    /// Bytes of the head itself.
+    pub const BYTES: usize = 4 + HEAD;
+
+    /// Reads the head of the frame at the beginning of `bytes`, for whoever wants to take the payload without a copy;
+    /// `None` where more bytes are needed.
+    ///
+    /// # Errors
+    /// A broken frame: nothing on the stream can be believed from here on.
+    pub fn peek(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
+        let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         if !(HEAD..=MAX_FRAME).contains(&length) {
             return Err(FrameError::BadLength { length });
         }
-        if rest.len() < length {
-            return Ok(None);
-        }
-        let body = &rest[..length];
-        let request = u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
-        let kind = match body[4] {
-            0 => Kind::Message,
-            1 => Kind::Data,
-            2 => Kind::Stdout,
-            3 => Kind::Stderr,
-            kind => return Err(FrameError::UnknownKind { kind }),
+        let Some((request, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+        let kind = match rest.first() {
+            None => return Ok(None),
+            Some(0) => Kind::Message,
+            Some(1) => Kind::Data,
+            Some(2) => Kind::Stdout,
+            Some(3) => Kind::Stderr,
+            Some(kind) => return Err(FrameError::UnknownKind { kind: *kind }),
         };
-        let frame = Frame { request, kind, payload: body[HEAD..].to_vec() };
-        self.start += 4 + length;
-        Ok(Some(frame))
+        Ok(Some(Self { request: u32::from_le_bytes(*request), kind, payload: length - HEAD }))
     }
 }
 
@@ -114,6 +140,12 @@ pub fn encode_raw(out: &mut Vec<u8>, request: u32, kind: Kind, bytes: &[u8]) {
         head(out, request, kind, chunk.len());
         out.extend_from_slice(chunk);
     }
+}
+
+/// Appends only the head of a frame, for whoever writes the payload from where it is. The payload has at most
+/// [`CHUNK`] bytes.
+pub fn encode_head(out: &mut Vec<u8>, request: u32, kind: Kind, payload: usize) {
+    head(out, request, kind, payload);
 }
 
 /// Appends a frame with one message to `out`.

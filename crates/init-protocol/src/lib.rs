@@ -19,7 +19,9 @@ mod decode;
 mod message;
 mod text;
 
-pub use crate::decode::{Decoder, FrameError, encode_message, encode_raw, parse_message};
+pub use crate::decode::{
+    Decoder, FrameError, FrameHead, encode_head, encode_message, encode_raw, parse_message,
+};
 pub use crate::message::{
     Entry, EntryKind, Exec, FailKind, FetchFile, FromInit, Owner, Setup, StreamKind, Termination, ToInit,
     Usage,

@@ -3,12 +3,17 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use init_protocol::{Decoder, Frame, FromInit, Kind, ToInit, encode_message, encode_raw, parse_message};
+use init_protocol::{
+    CHUNK, Decoder, Frame, FromInit, Kind, ToInit, encode_head, encode_message, encode_raw, parse_message,
+};
 
 use crate::sys::StreamFiles;
 
 /// Bytes that are collected before they are written, so that many small answers cost one write.
 const FLUSH_AT: usize = 256 * 1024;
+
+/// Bytes from which on a payload is written from where it is.
+const DIRECT_FROM: usize = 64 * 1024;
 
 /// The stream to the runner.
 pub(crate) struct Stream {
@@ -89,8 +94,18 @@ impl Stream {
 
     /// Adds raw bytes.
     pub(crate) fn send_raw(&mut self, request: u32, kind: Kind, bytes: &[u8]) -> io::Result<()> {
-        encode_raw(&mut self.out, request, kind, bytes);
-        self.flush_if_full()
+        if bytes.len() < DIRECT_FROM {
+            encode_raw(&mut self.out, request, kind, bytes);
+            return self.flush_if_full();
+        }
+        for chunk in bytes.chunks(CHUNK) {
+            // Of a large file, a copy less.
+            encode_head(&mut self.out, request, kind, chunk.len());
+            self.files.output.write_all(&self.out)?;
+            self.out.clear();
+            self.files.output.write_all(chunk)?;
+        }
+        Ok(())
     }
 
     /// Adds a final message and writes everything.

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-use init_protocol::{Decoder, FailKind, FromInit, Kind, ToInit, encode_message, encode_raw, parse_message};
+use bytes::{Buf as _, Bytes, BytesMut};
+use init_protocol::{FailKind, FrameHead, FromInit, Kind, ToInit, encode_message, encode_raw, parse_message};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,8 +18,8 @@ use crate::{FileError, SandboxError};
 /// that is stopped or starved for longer than this is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes asked from the stream at once.
-const READ_SIZE: usize = 256 * 1024;
+/// Room for the next frame before its length is known.
+const READ_SIZE: usize = 16 * 1024;
 
 /// One checked answer.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(crate) enum Answer {
 /// See the module.
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
-    decoder: Decoder,
-    buffer: Vec<u8>,
+    /// Bytes that have arrived and were not taken yet: less than one frame and one read.
+    buffer: BytesMut,
     out: Vec<u8>,
     last_request: u32,
     broken: Option<String>,
@@ -55,8 +55,7 @@ impl Connection {
     pub(crate) fn new(stream: Box<dyn Stream>) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(),
-            buffer: Vec::new(),
+            buffer: BytesMut::new(),
             out: Vec::new(),
             last_request: 0,
             broken: None,
@@ -150,27 +149,29 @@ impl Connection {
             if let Some(reason) = &self.broken {
                 return Err(SandboxError::Broken { reason: reason.clone() });
             }
-            match self.decoder.next_frame() {
-                Ok(Some(frame)) => {
-                    if frame.request != request {
+            match FrameHead::peek(&self.buffer) {
+                Ok(Some(head)) if self.buffer.len() >= FrameHead::BYTES + head.payload => {
+                    if head.request != request {
                         return Err(self.broken("an answer to something that was not asked"));
                     }
-                    return match frame.kind {
-                        Kind::Message => match parse_message(&frame.payload) {
+                    // The payload stays where it was read to.
+                    self.buffer.advance(FrameHead::BYTES);
+                    let payload = self.buffer.split_to(head.payload).freeze();
+                    return match head.kind {
+                        Kind::Message => match parse_message(&payload) {
                             Ok(message) => Ok(Answer::Message(message)),
                             Err(error) => Err(self.broken(error.to_string())),
                         },
-                        kind => Ok(Answer::Raw(kind, frame.payload.into())),
+                        kind => Ok(Answer::Raw(kind, payload)),
                     };
                 }
-                Ok(None) => {}
+                Ok(Some(head)) => self.buffer.reserve(FrameHead::BYTES + head.payload - self.buffer.len()),
+                Ok(None) => self.buffer.reserve(READ_SIZE),
                 Err(error) => return Err(self.broken(error.to_string())),
             }
-            self.buffer.clear();
-            self.buffer.reserve(READ_SIZE);
             match timeout_at(deadline, self.stream.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0)) => return Err(self.broken("the sandbox ended")),
-                Ok(Ok(_)) => self.decoder.push(&self.buffer),
+                Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(self.broken(format!("the stream from init failed: {error}"))),
                 Err(_) => return Err(self.broken("init does not answer")),
             }
