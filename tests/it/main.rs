@@ -16,3 +16,5 @@ mod recovery;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod walls;
