@@ -22,8 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::instance::Instance;
 use crate::wire::{
-    CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher,
-    Wall,
+    CgroupLimits, FromLauncher, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher, Wall,
 };
 use crate::{LAUNCHER_COMMAND, checks, ids, root, sys};
 
@@ -491,6 +490,3 @@ impl Drop for NativeHandle {
         let _ = self.shared.send(&ToLauncher::Destroy { number: self.number }, None);
     }
 }
-
-/// Host ids that a runner of root's has: enough for as many sandboxes as a launcher makes.
-pub(crate) const IDS_PER_RUNNER: u32 = 4096 * IDS_PER_SANDBOX;

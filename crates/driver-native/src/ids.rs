@@ -4,8 +4,7 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
-use crate::driver::IDS_PER_RUNNER;
-use crate::wire::{IDS_PER_SANDBOX, Ids};
+use crate::wire::{IDS_PER_RUNNER, IDS_PER_SANDBOX, Ids};
 
 /// First host id that root's sandboxes use: above every range that common tools hand out on their own.
 const ROOT_BASE: u32 = 0x7000_0000;

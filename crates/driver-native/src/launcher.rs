@@ -25,14 +25,15 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 
 use crate::cgroup::{Cgroup, Parents};
 use crate::child::{self, Child};
 use crate::stage::{self, about};
 use crate::sys::{self, Cloned};
 use crate::wire::{
-    CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, NewSandbox, Start, ToLauncher,
+    CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, MAX_SANDBOXES, NewSandbox, Start,
+    ToLauncher,
 };
 
 /// How long to wait before another try to remove a cgroup whose last process is just going.
@@ -121,7 +122,6 @@ struct Launcher<'a> {
 }
 
 struct Sandbox {
-    pid: i32,
     pidfd: OwnedFd,
     cgroup: Cgroup,
     slot: u32,
@@ -136,9 +136,6 @@ struct Spare {
     limits: CgroupLimits,
     cgroup: Cgroup,
 }
-
-/// Most sandboxes at once where the host's ids do not set a lower limit.
-const MAX_SANDBOXES: u32 = 4096;
 
 impl<'a> Launcher<'a> {
     fn prepare(socket: &'a Socket, start: &Start) -> io::Result<Option<Self>> {
@@ -285,10 +282,10 @@ impl<'a> Launcher<'a> {
         let cgroup = self.take_cgroup(&sandbox.cgroup).map_err(about("making the cgroup"))?;
         let number = u32::try_from(slot).map_err(io::Error::other)?;
         match self.start(sandbox, stream, &cgroup, number) {
-            Ok((pid, pidfd, report)) => {
+            Ok((pidfd, report)) => {
                 self.slots[slot] = true;
                 self.namespaces_used = true;
-                Ok(Sandbox { pid, pidfd, cgroup, slot: number, report: Some(report), reaped: false })
+                Ok(Sandbox { pidfd, cgroup, slot: number, report: Some(report), reaped: false })
             }
             Err(error) => {
                 // Nobody is in it. The first error is the one to tell.
@@ -346,7 +343,7 @@ impl<'a> Launcher<'a> {
         stream: OwnedFd,
         cgroup: &Cgroup,
         slot: u32,
-    ) -> io::Result<(i32, OwnedFd, OwnedFd)> {
+    ) -> io::Result<(OwnedFd, OwnedFd)> {
         let doors = self.cgroups.doors(cgroup).map_err(about("opening the cgroup"))?;
         let (mapped, map_done) = pipe_with(PipeFlags::CLOEXEC)?;
         let (report, report_in) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -376,7 +373,7 @@ impl<'a> Launcher<'a> {
                     let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                     let _ = wait_for(&pidfd);
                 })?;
-                Ok((pid, pidfd, report))
+                Ok((pidfd, report))
             }
         }
     }
@@ -456,7 +453,6 @@ impl<'a> Launcher<'a> {
 fn kill(sandbox: &Sandbox) {
     // It may have ended already; then there is nothing to kill.
     let _ = pidfd_send_signal(&sandbox.pidfd, Signal::KILL);
-    debug_assert!(Pid::from_raw(sandbox.pid).is_some(), "a process has a positive id");
 }
 
 fn wait_for(pidfd: &OwnedFd) -> io::Result<()> {

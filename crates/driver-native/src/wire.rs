@@ -98,6 +98,12 @@ pub(crate) enum Ids {
 /// Host ids that one sandbox takes: root inside, the user, nobody.
 pub(crate) const IDS_PER_SANDBOX: u32 = 3;
 
+/// Most sandboxes at once where the host's ids do not set a lower limit.
+pub(crate) const MAX_SANDBOXES: u32 = 4096;
+
+/// Host ids that a runner of root's has: enough for as many sandboxes as a launcher makes.
+pub(crate) const IDS_PER_RUNNER: u32 = MAX_SANDBOXES * IDS_PER_SANDBOX;
+
 /// To the launcher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum ToLauncher {

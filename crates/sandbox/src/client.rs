@@ -21,6 +21,9 @@ const EXEC_MARGIN: Duration = Duration::from_secs(3);
 /// Longest time in which a program and its standard input must have been sent. It takes milliseconds.
 const SEND_TIME: Duration = Duration::from_secs(5);
 
+/// Longest time that a read or a listing may take as a whole: an init that was taken over could send it drop by drop.
+const WHOLE_ANSWER: Duration = Duration::from_secs(60);
+
 /// Time after the end of its lifetime that a sandbox still has, for handing out what was saved.
 const LIFETIME_MARGIN: Duration = Duration::from_secs(30);
 
@@ -179,8 +182,9 @@ impl Sandbox {
         limit: u64,
     ) -> Result<Result<FileRange, FileError>, SandboxError> {
         let message = ToInit::Read { path: path.as_str().to_owned(), offset, limit };
+        let deadline = Instant::now() + WHOLE_ANSWER;
         let request = self.connection.request(&message, None).await?;
-        let mut range = match self.connection.answer(request).await? {
+        let mut range = match self.connection.answer_until(request, deadline).await? {
             Answer::Message(FromInit::File { size, .. }) => FileRange { size, bytes: Vec::new() },
             Answer::Message(FromInit::Failed { kind, message }) => {
                 return Ok(Err(FileError::new(kind, message)));
@@ -188,7 +192,7 @@ impl Sandbox {
             _ => return Err(self.connection.broken("unexpected answer to a read")),
         };
         loop {
-            match self.connection.answer(request).await? {
+            match self.connection.answer_until(request, deadline).await? {
                 Answer::Raw(Kind::Data, bytes) if (range.bytes.len() + bytes.len()) as u64 <= limit => {
                     range.bytes.extend_from_slice(&bytes);
                 }
@@ -206,11 +210,12 @@ impl Sandbox {
     /// # Errors
     /// The sandbox broke down.
     pub async fn list_output(&mut self, max_entries: u32) -> Result<OutputListing, SandboxError> {
+        let deadline = Instant::now() + WHOLE_ANSWER;
         let request = self.connection.request(&ToInit::ListOutput { max_entries }, None).await?;
         let mut listing = OutputListing::default();
         let most = MAX_LISTING.min(usize::try_from(max_entries).unwrap_or(usize::MAX));
         loop {
-            match self.connection.answer(request).await? {
+            match self.connection.answer_until(request, deadline).await? {
                 Answer::Message(FromInit::Entries(entries))
                     if listing.entries.len() + entries.len() <= most =>
                 {

@@ -154,6 +154,10 @@ impl Connection {
                     if head.request != request {
                         return Err(self.broken("an answer to something that was not asked"));
                     }
+                    if head.payload == 0 {
+                        // No sound init sends nothing; a stream of it would be an answer that never ends.
+                        return Err(self.broken("an empty frame"));
+                    }
                     // The payload stays where it was read to.
                     self.buffer.advance(FrameHead::BYTES);
                     let payload = self.buffer.split_to(head.payload).freeze();
