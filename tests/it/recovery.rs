@@ -169,24 +169,34 @@ fn a_killed_launcher_is_a_fault_that_is_told_and_leaves_nothing() {
     works(&next);
 }
 
-/// A runner that can make no sandbox any more must not be sent calls.
+/// An accident of the launcher costs its sandboxes, and not the service.
 #[test]
-fn a_runner_without_its_launcher_is_not_ready() {
+fn a_launcher_that_ends_is_replaced() {
     if !require("native") {
         return;
     }
     let server = Serve::start();
-    works(&server);
-    kill(&remains::launcher(server.pid()));
-    let failed = until("calls fail", RECOVERY, || {
-        let answer = server.call("next", &[], &[bash("true")]);
-        answer["toolResults"][0]["error"].as_str().map(str::to_owned)
-    });
-    // Nothing of the inside is told.
-    assert_eq!(failed, "The sandbox could not be started");
-    until("the runner is not ready", RECOVERY, || {
-        (server.request("GET", "/readyz").send().status == 503).then_some(())
-    });
+    for round in 0..3 {
+        let (_streams, _) = busy(&server, &[&format!("lost-{round}")]);
+        let launcher = remains::launcher(server.pid());
+        let lost = remains::descendants(launcher.pid);
+        kill(&launcher);
+        let next = format!("next-{round}");
+        until("calls work again", RECOVERY, || {
+            let answer = server.call(&next, &[], &[bash("echo $((40 + 2))")]);
+            let error = answer["toolResults"][0]["error"].as_str();
+            // Until then nothing of the inside is told.
+            assert!(error.is_none_or(|error| error == "The sandbox could not be started"), "{answer}");
+            (answer["toolResults"][0]["result"]["stdout"] == "42\n").then_some(())
+        });
+        assert_ne!(remains::launcher(server.pid()).pid, launcher.pid);
+        until("the lost sandboxes end", RECOVERY, || {
+            lost.iter().all(|process| !process.lives()).then_some(())
+        });
+        until("the runner is ready", RECOVERY, || {
+            (server.request("GET", "/readyz").send().status == 200).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 //! An attack that says `blocked` everywhere proves nothing. Here each program of the suite runs on the bare machine, in
 //! namespaces that are thrown away afterwards so that nothing it reaches is anybody's, and must come through.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Output},
+};
 
 use crate::support::{
     require::require,
@@ -24,6 +27,59 @@ const OPEN: [(&str, usize); 10] = [
     ("sockets", 10),
     ("terminals", 10),
 ];
+
+/// The programs that aim at what a sandbox has of its own: limits, places, names, addresses. Each with what has to be
+/// there, and how many of its attacks must come through.
+const OPEN_PLACES: [Place; 5] = [
+    // A device that ends in the namespace has the addresses, so that nothing leaves the machine.
+    Place {
+        name: "network",
+        namespaces: "--net",
+        before: "ip link set lo up; ip link add out type veth peer name peer; \
+                 ip link set out up; ip link set peer up; \
+                 for address in 169.254.169.254/32 1.1.1.1/32 10.0.0.1/24 172.17.0.1/24 192.168.0.1/24 \
+                 2606:4700:4700::1111/128 fd00:ec2::254/128; do ip addr add $address dev out; done; \
+                 ip route add default via 10.0.0.9; export HOST_PORT=9 HOST_ABSTRACT=nobody HOST_SOCKET=/nowhere",
+        floor: 8,
+    },
+    Place {
+        name: "disks",
+        namespaces: "",
+        before: "export DISKS=/workspace=1048576,/tmp=1048576 INODES=1000 FILE=1048576",
+        floor: 11,
+    },
+    Place {
+        name: "tasks",
+        namespaces: "",
+        before: "ulimit -n 4096; export PROCESSES=64 OPEN_FILES=1024",
+        floor: 4,
+    },
+    Place {
+        name: "persist",
+        namespaces: "",
+        before: "export MARK=mark; MODE=leave python3 /attack.py; export MODE=look",
+        floor: 7,
+    },
+    Place { name: "skills", namespaces: "", before: "", floor: 12 },
+];
+
+struct Place {
+    name: &'static str,
+    /// More namespaces than every attack gets.
+    namespaces: &'static str,
+    /// Shell commands before the attack.
+    before: &'static str,
+    floor: usize,
+}
+
+/// Makes a root directory without a wall, in namespaces of its own, and runs the attack there: `$1` the directory, `$2` the
+/// program, `$3` the commands before it.
+const BARE_ROOT: &str = "set -e; mount -t tmpfs bare \"$1\"; cd \"$1\"; \
+    mkdir usr proc dev etc workspace output tmp skills run var var/tmp; \
+    for name in bin sbin lib lib64; do ln -s usr/$name $name; done; mount --bind /usr usr; mount -t proc proc proc; \
+    mount -t tmpfs dev dev; mkdir dev/shm dev/mqueue; touch dev/null; mount --bind /dev/null dev/null; \
+    mount -t mqueue mqueue dev/mqueue; cp \"$2\" attack.py; \
+    exec chroot . sh -c \"$3\"'\n''python3 /attack.py; true'";
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -54,12 +110,46 @@ fn attacks_come_through_where_no_wall_stands() {
             .envs([("HOST_PATHS", "/etc/hostname"), ("HOST_MARK", "/etc/hostname")])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let open = said.lines().filter(|line| line.contains(": open (")).count();
-        assert!(open >= floor, "{name}: {open} of at least {floor} came through\n{said}");
-        assert!(!said.contains(": broken"), "{name}: an attack could not be tried\n{said}");
-        assert!(said.contains("finished: "), "{name} did not finish\n{said}");
+        came_through(name, floor, &output);
     }
+}
+
+#[test]
+fn attacks_on_limits_and_places_come_through_where_there_are_none() {
+    if !require("native") || !is_root() {
+        println!("skipped: only root can try the attacks outside of a sandbox");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let attacks = repository().join("crates/sandbox/src/conformance/attacks");
+    let prelude = fs::read_to_string(attacks.join("prelude.py")).unwrap();
+    for Place { name, namespaces, before, floor } in OPEN_PLACES {
+        let attack = fs::read_to_string(attacks.join(format!("{name}.py"))).unwrap();
+        let program = place.path().join(format!("{name}.py"));
+        fs::write(&program, format!("{prelude}\n{attack}\nfinish()\n")).unwrap();
+        let root = place.path().join("root");
+        fs::create_dir_all(&root).unwrap();
+        let output = Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "--ipc", "--uts", "--kill-child"])
+            .args(namespaces.split_whitespace())
+            .args(["sh", "-c", BARE_ROOT, "sh"])
+            .args([root.as_path(), program.as_path()])
+            .arg(before)
+            .env_clear()
+            .envs([("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")])
+            .output()
+            .unwrap();
+        came_through(name, floor, &output);
+    }
+}
+
+fn came_through(name: &str, floor: usize, output: &Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let open = said.lines().filter(|line| line.contains(": open (")).count();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(open >= floor, "{name}: {open} of at least {floor} came through\n{said}\n{errors}");
+    assert!(!said.contains(": broken"), "{name}: an attack could not be tried\n{said}");
+    assert!(said.contains("finished: "), "{name} did not finish\n{said}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The program's streams on their way to ours, live.
 //!
-//! The runner hands text to a sink that must not hold it up, and whoever reads our standard output may be slow or gone.
+//! The runner hands bytes to a sink that must not hold it up, and whoever reads our standard output may be slow or gone.
 //! So a thread of its own writes, from a queue of bounded size: when that is full, the sink waits, the sandbox's pipe
 //! fills, and the program waits, as in any pipeline. Nobody waits any more once the call is stopped or a reader is gone.
 //!
@@ -13,13 +13,14 @@ use std::{
     thread::JoinHandle,
 };
 
+use init_protocol::LossyText;
 use runner::OutputSink;
 use sandbox::StreamKind;
 use tokio::sync::Notify;
 
 use crate::escape::Escaper;
 
-/// Text that waits to be written.
+/// Bytes that wait to be written.
 const QUEUE_BYTES: usize = 4 << 20;
 /// Text of each stream that a JSON document can hold.
 const KEPT_BYTES: usize = 64 << 20;
@@ -52,22 +53,22 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    pieces: VecDeque<(StreamKind, String)>,
+    pieces: VecDeque<(StreamKind, Vec<u8>)>,
     bytes: usize,
     /// No more pieces come.
     finished: bool,
     /// What comes is dropped: the call is stopped, or a reader is gone.
     dropping: bool,
     broken: bool,
-    error_tail: String,
+    error_tail: Vec<u8>,
 }
 
 impl Live {
     /// Starts to write to our own streams.
     pub(crate) fn start(sequences: Sequences) -> Self {
-        let escaper = |terminal: bool| (terminal && sequences == Sequences::Escaped).then(Escaper::default);
-        let stdout = (Box::new(io::stdout()) as Box<dyn Write + Send>, escaper(io::stdout().is_terminal()));
-        let stderr = (Box::new(io::stderr()) as Box<dyn Write + Send>, escaper(io::stderr().is_terminal()));
+        let text = |terminal: bool| (terminal && sequences == Sequences::Escaped).then(Text::default);
+        let stdout = (Box::new(io::stdout()) as Box<dyn Write + Send>, text(io::stdout().is_terminal()));
+        let stderr = (Box::new(io::stderr()) as Box<dyn Write + Send>, text(io::stderr().is_terminal()));
         Self::start_with(stdout, stderr)
     }
 
@@ -79,10 +80,10 @@ impl Live {
         Self { queue, writer: Some(writer) }
     }
 
-    /// Where the runner puts the text.
+    /// Where the runner puts what the program prints.
     pub(crate) fn sink(&self) -> OutputSink {
         let queue = Arc::clone(&self.queue);
-        Box::new(move |stream, text| queue.push(stream, text))
+        Box::new(move |stream, bytes| queue.push(stream, bytes))
     }
 
     /// Waits until whoever reads our standard output is gone.
@@ -90,7 +91,7 @@ impl Live {
         self.queue.reader_gone.notified().await;
     }
 
-    /// From now on text is dropped, so that nothing waits for a reader that does not read.
+    /// From now on what comes is dropped, so that nothing waits for a reader that does not read.
     pub(crate) fn stop(&self) {
         self.queue.lock().dropping = true;
         self.queue.changed.notify_all();
@@ -104,8 +105,9 @@ impl Live {
             // It only panics where writing does, and then there is nobody to tell.
             _ = writer.join();
         }
-        let mut state = self.queue.lock();
-        Written { broken: state.broken, error_tail: std::mem::take(&mut state.error_tail) }
+        let state = self.queue.lock();
+        let error_tail = String::from_utf8_lossy(&state.error_tail).into_owned();
+        Written { broken: state.broken, error_tail }
     }
 }
 
@@ -118,7 +120,29 @@ pub(crate) struct Written {
     pub(crate) error_tail: String,
 }
 
-type Target = (Box<dyn Write + Send>, Option<Escaper>);
+/// Where a stream goes; on a terminal as text whose control sequences are shown.
+type Target = (Box<dyn Write + Send>, Option<Text>);
+
+/// Text for a terminal, of bytes that come in pieces.
+#[derive(Debug, Default)]
+struct Text {
+    decoder: LossyText,
+    escaper: Escaper,
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8]) -> String {
+        let mut out = String::new();
+        self.decoder.push(bytes, |text| out.push_str(&self.escaper.push(text)));
+        out
+    }
+
+    fn finish(mut self) -> String {
+        let mut out = self.escaper.push(self.decoder.finish());
+        out.push_str(self.escaper.finish());
+        out
+    }
+}
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,33 +150,33 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, stream: StreamKind, text: &str) {
+    fn push(&self, stream: StreamKind, bytes: &[u8]) {
         let mut state = self.lock();
         if stream == StreamKind::Stderr {
-            keep_tail(&mut state.error_tail, text);
+            keep_tail(&mut state.error_tail, bytes);
         }
         while state.bytes > QUEUE_BYTES && !state.dropping {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.dropping {
-            state.bytes += text.len();
-            state.pieces.push_back((stream, text.to_owned()));
+            state.bytes += bytes.len();
+            state.pieces.push_back((stream, bytes.to_owned()));
             self.changed.notify_all();
         }
     }
 
     /// The next piece; `None` at the end.
-    fn next(&self) -> Option<(StreamKind, String)> {
+    fn next(&self) -> Option<(StreamKind, Vec<u8>)> {
         let mut state = self.lock();
         loop {
             if state.dropping && !state.finished {
                 state.pieces.clear();
                 state.bytes = 0;
             }
-            if let Some((stream, text)) = state.pieces.pop_front() {
-                state.bytes -= text.len();
+            if let Some((stream, bytes)) = state.pieces.pop_front() {
+                state.bytes -= bytes.len();
                 self.changed.notify_all();
-                return Some((stream, text));
+                return Some((stream, bytes));
             }
             if state.finished {
                 return None;
@@ -162,27 +186,27 @@ impl Queue {
     }
 
     fn write(&self, mut stdout: Target, mut stderr: Target) {
-        while let Some((stream, text)) = self.next() {
+        while let Some((stream, bytes)) = self.next() {
             let target = match stream {
                 StreamKind::Stdout => &mut stdout,
                 StreamKind::Stderr => &mut stderr,
             };
-            if !self.write_piece(target, &text) {
+            if !self.write_piece(target, &bytes) {
                 return;
             }
         }
-        for (writer, escaper) in [&mut stdout, &mut stderr] {
-            if let Some(escaper) = escaper {
-                _ = writer.write_all(escaper.finish().as_bytes());
+        for (mut writer, text) in [stdout, stderr] {
+            if let Some(text) = text {
+                _ = writer.write_all(text.finish().as_bytes());
             }
             _ = writer.flush();
         }
     }
 
-    fn write_piece(&self, (writer, escaper): &mut Target, text: &str) -> bool {
-        let written = match escaper {
-            Some(escaper) => writer.write_all(escaper.push(text).as_bytes()),
-            None => writer.write_all(text.as_bytes()),
+    fn write_piece(&self, (writer, text): &mut Target, bytes: &[u8]) -> bool {
+        let written = match text {
+            Some(text) => writer.write_all(text.push(bytes).as_bytes()),
+            None => writer.write_all(bytes),
         };
         // Ours buffers whole lines; what has no end of line yet is a prompt or a progress line, and must show, too.
         if written.and_then(|()| writer.flush()).is_ok() {
@@ -196,10 +220,17 @@ impl Queue {
     }
 }
 
-/// Streams that are kept for a document.
+/// Streams that are kept for a document, as text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    text: Arc<Mutex<KeptText>>,
+    streams: Arc<Mutex<KeptStreams>>,
+}
+
+#[derive(Debug, Default)]
+struct KeptStreams {
+    text: KeptText,
+    stdout: LossyText,
+    stderr: LossyText,
 }
 
 /// What was kept.
@@ -212,35 +243,45 @@ pub(crate) struct KeptText {
 }
 
 impl Kept {
-    /// Where the runner puts the text.
+    /// Where the runner puts what the program prints.
     pub(crate) fn sink(&self) -> OutputSink {
         let kept = self.clone();
-        Box::new(move |stream, text| {
-            let mut all = kept.text.lock().unwrap_or_else(PoisonError::into_inner);
-            let KeptText { stdout, stderr, truncated } = &mut *all;
-            let whole = match stream {
-                StreamKind::Stdout => stdout,
-                StreamKind::Stderr => stderr,
-            };
-            let room = KEPT_BYTES.saturating_sub(whole.len());
-            if text.len() > room {
-                *truncated = true;
+        Box::new(move |stream, bytes| {
+            let mut all = kept.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            let KeptStreams { text, stdout, stderr } = &mut *all;
+            match stream {
+                StreamKind::Stdout => stdout.push(bytes, |piece| text.add(stream, piece)),
+                StreamKind::Stderr => stderr.push(bytes, |piece| text.add(stream, piece)),
             }
-            whole.push_str(&text[..text.floor_char_boundary(room)]);
         })
     }
 
     /// All that came.
     pub(crate) fn take(&self) -> KeptText {
-        std::mem::take(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut all = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let KeptStreams { mut text, stdout, stderr } = std::mem::take(&mut *all);
+        text.add(StreamKind::Stdout, stdout.finish());
+        text.add(StreamKind::Stderr, stderr.finish());
+        text
     }
 }
 
-fn keep_tail(tail: &mut String, text: &str) {
-    tail.push_str(text);
+impl KeptText {
+    fn add(&mut self, stream: StreamKind, text: &str) {
+        let whole = match stream {
+            StreamKind::Stdout => &mut self.stdout,
+            StreamKind::Stderr => &mut self.stderr,
+        };
+        let room = KEPT_BYTES.saturating_sub(whole.len());
+        self.truncated |= text.len() > room;
+        whole.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+}
+
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    tail.extend_from_slice(bytes);
     if tail.len() > 2 * TAIL_BYTES {
-        let cut = tail.ceil_char_boundary(tail.len() - TAIL_BYTES);
-        tail.drain(..cut);
+        tail.drain(..tail.len() - TAIL_BYTES);
     }
 }
 
@@ -292,28 +333,27 @@ mod tests {
     #[test]
     fn streams_stay_apart_and_in_order() {
         let (out, err) = (Shared::default(), Shared::default());
-        let live = Live::start_with(
-            (Box::new(out.clone()), None),
-            (Box::new(err.clone()), Some(Escaper::default())),
-        );
+        let live =
+            Live::start_with((Box::new(out.clone()), None), (Box::new(err.clone()), Some(Text::default())));
         let mut sink = live.sink();
-        sink(StreamKind::Stdout, "a\x1b[2J");
-        sink(StreamKind::Stderr, "x\x1b[2J\r");
-        sink(StreamKind::Stdout, "b\n");
+        sink(StreamKind::Stdout, b"a\x1b[2J");
+        sink(StreamKind::Stderr, b"x\x1b[2J\xc3");
+        sink(StreamKind::Stderr, b"\xa9\r");
+        sink(StreamKind::Stdout, b"\0\xff\n");
         let written = live.finish();
-        assert_eq!(out.0.lock().unwrap().as_slice(), b"a\x1b[2Jb\n");
-        assert_eq!(err.0.lock().unwrap().as_slice(), b"x\\e[2J\\r");
-        assert_eq!((written.broken, written.error_tail.as_str()), (false, "x\x1b[2J\r"));
+        assert_eq!(out.0.lock().unwrap().as_slice(), b"a\x1b[2J\0\xff\n");
+        assert_eq!(err.0.lock().unwrap().as_slice(), "x\\e[2Jé\\r".as_bytes());
+        assert_eq!((written.broken, written.error_tail.as_str()), (false, "x\x1b[2Jé\r"));
     }
 
     #[tokio::test]
     async fn a_reader_that_is_gone_is_told_and_blocks_nobody() {
         let live = Live::start_with((Box::new(Gone), None), (Box::new(Gone), None));
         let mut sink = live.sink();
-        sink(StreamKind::Stdout, "a");
+        sink(StreamKind::Stdout, b"a");
         live.reader_gone().await;
         for _ in 0..3 {
-            sink(StreamKind::Stdout, &"x".repeat(QUEUE_BYTES));
+            sink(StreamKind::Stdout, &[b'x'; QUEUE_BYTES]);
         }
         assert!(live.finish().broken);
     }
@@ -325,7 +365,7 @@ mod tests {
         let mut sink = live.sink();
         let waiting = std::thread::spawn(move || {
             for _ in 0..4 {
-                sink(StreamKind::Stdout, &"x".repeat(QUEUE_BYTES));
+                sink(StreamKind::Stdout, &[b'x'; QUEUE_BYTES]);
             }
         });
         live.stop();
@@ -338,9 +378,9 @@ mod tests {
     fn documents_are_bounded_and_cut_between_characters() {
         let kept = Kept::default();
         let mut sink = kept.sink();
-        sink(StreamKind::Stdout, &"x".repeat(KEPT_BYTES - 1));
-        sink(StreamKind::Stdout, "ü");
-        sink(StreamKind::Stderr, "fine");
+        sink(StreamKind::Stdout, &vec![b'x'; KEPT_BYTES - 1]);
+        sink(StreamKind::Stdout, "ü".as_bytes());
+        sink(StreamKind::Stderr, b"fine");
         let text = kept.take();
         assert_eq!((text.stdout.len(), text.stderr.as_str(), text.truncated), (KEPT_BYTES - 1, "fine", true));
     }

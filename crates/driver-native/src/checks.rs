@@ -70,13 +70,14 @@ pub(crate) fn all(config: &Config, ids: &Ids, cgroups: Result<&Cgroups, &str>) -
     checks
 }
 
-/// What is to be said where the launcher is gone: every sandbox went with it, and no other can be made.
+/// What is to be said where the launcher is gone: every sandbox went with it, and no other can be made until the next
+/// launcher runs.
 pub(crate) fn launcher_ended() -> Check {
     Check {
         name: "launcher".to_owned(),
         state: CheckState::Missing,
         detail: "the process that makes sandboxes ended".to_owned(),
-        remedy: Some("restart skillbox".to_owned()),
+        remedy: Some("another one is being started; the log says why if that does not work".to_owned()),
     }
 }
 

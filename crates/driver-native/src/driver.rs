@@ -1,30 +1,23 @@
-//! The runner's side: a [`NativeDriver`] and its talk with the launcher.
+//! The runner's side: a [`NativeDriver`], which asks its launcher for sandboxes.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sandbox::{
-    Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped,
-    SandboxSpec,
+    Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, PendingMemory, Reaped, SandboxSpec,
 };
-use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::instance::Instance;
-use crate::wire::{
-    CgroupLimits, FromLauncher, Ids, MAX_PACKET, NewSandbox, RootEntry, Start, ToLauncher, Wall,
-};
-use crate::{LAUNCHER_COMMAND, checks, ids, root, sys};
+use crate::keeper::{self, Keeper};
+use crate::link::{self, Link};
+use crate::wire::{CgroupLimits, Ids, NewSandbox, RootEntry, Start, Wall};
+use crate::{checks, ids, root, sys};
 
 /// Name of this driver.
 const NAME: &str = "native";
@@ -57,56 +50,17 @@ pub enum RootDirectory {
 /// Sandboxes from Linux namespaces. See the crate's documentation.
 pub struct NativeDriver {
     config: Config,
-    instance: Instance,
-    shared: Arc<Shared>,
-    launcher: Mutex<Option<Child>>,
-    _reader: JoinSet<()>,
+    ids: Ids,
+    instance: Arc<Instance>,
+    launcher: Arc<Keeper>,
+    /// The task that keeps a launcher running.
+    keeping: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 impl fmt::Debug for NativeDriver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("NativeDriver").field("instance", &self.instance).finish_non_exhaustive()
     }
-}
-
-/// A launcher during the start: where that fails, it ends and is waited for.
-struct Launcher(Option<Child>);
-
-impl Launcher {
-    fn pid(&self) -> u32 {
-        self.0.as_ref().map_or(0, Child::id)
-    }
-}
-
-impl Drop for Launcher {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            // It may have ended by itself; there is nothing else to do about it here.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// What the driver, its sandboxes' handles and the task that reads from the launcher have in common.
-struct Shared {
-    /// A socket of packets, which the runtime only has to watch: each read is one packet.
-    socket: UnixStream,
-    waiting: Mutex<Waiting>,
-    next: AtomicU64,
-    /// Whether the launcher was told to end.
-    ending: AtomicBool,
-    ids: Ids,
-    allow_missing_landlock: bool,
-}
-
-/// Who waits for what. `closed` once the launcher is gone.
-#[derive(Default)]
-struct Waiting {
-    closed: bool,
-    created: HashMap<u64, oneshot::Sender<Result<(), String>>>,
-    memory: HashMap<u64, VecDeque<oneshot::Sender<MemoryUse>>>,
-    gone: HashMap<u64, oneshot::Sender<()>>,
 }
 
 impl NativeDriver {
@@ -134,40 +88,11 @@ impl NativeDriver {
             ids,
             mount_point: instance.mount_point().to_string_lossy().into_owned(),
         };
-        let (socket, child) = spawn_launcher(&config)
-            .map_err(|error| unavailable("the launcher could not be started", error))?;
-        let mut child = Launcher(Some(child));
-        let shared = Arc::new(Shared {
-            socket: UnixStream::from_std(socket.into())
-                .map_err(|error| unavailable("the launcher's socket", error))?,
-            waiting: Mutex::new(Waiting::default()),
-            next: AtomicU64::new(1),
-            ending: AtomicBool::new(false),
-            ids,
-            allow_missing_landlock: config.allow_missing.contains(&Wall::Landlock),
-        });
-        shared.send(&ToLauncher::Start(start), None)?;
-        loop {
-            match shared.receive().await.map_err(|error| unavailable("the launcher ended", error))? {
-                FromLauncher::MapIds => {
-                    ids::map_subordinate(child.pid())
-                        .map_err(|error| unavailable("subordinate user ids could not be mapped", error))?;
-                    shared.send(&ToLauncher::IdsMapped, None)?;
-                }
-                FromLauncher::Ready => break,
-                FromLauncher::Failed { message } => {
-                    let message = format!("sandboxes cannot be made here: {message}");
-                    return Err(DriverError::new(DriverErrorKind::Unavailable, message));
-                }
-                other => {
-                    let message = format!("the launcher answered out of turn: {other:?}");
-                    return Err(DriverError::new(DriverErrorKind::System, message));
-                }
-            }
-        }
-        let mut reader = JoinSet::new();
-        reader.spawn(read_answers(Arc::clone(&shared)));
-        Ok(Self { config, instance, shared, launcher: Mutex::new(child.0.take()), _reader: reader })
+        let launcher = Keeper::start(config.launcher.clone(), start).await?;
+        let (instance, launcher) = (Arc::new(instance), Arc::new(launcher));
+        let mut keeping = JoinSet::new();
+        keeping.spawn(keeper::keep(Arc::clone(&launcher), Arc::clone(&instance)));
+        Ok(Self { config, ids, instance, launcher, keeping: tokio::sync::Mutex::new(keeping) })
     }
 
     /// Index of the layer root that a layer is below, and its path from there.
@@ -233,110 +158,6 @@ fn root_entries(directory: &RootDirectory) -> Result<Vec<RootEntry>, DriverError
     })
 }
 
-/// The launcher gets its socket as standard input, and nothing of this process's environment.
-fn spawn_launcher(config: &Config) -> io::Result<(OwnedFd, Child)> {
-    let (ours, theirs) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::SEQPACKET,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )?;
-    rustix::io::ioctl_fionbio(&ours, true)?;
-    let executable = match &config.launcher {
-        Some(path) => path.clone(),
-        None => PathBuf::from("/proc/self/exe"),
-    };
-    let child = Command::new(executable)
-        .arg(LAUNCHER_COMMAND)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    Ok((ours, child))
-}
-
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        // The table stays whole whatever panicked elsewhere.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a packet. The socket holds many; a launcher that does not read is a broken one.
-    fn send(&self, message: &ToLauncher, descriptor: Option<&OwnedFd>) -> Result<(), DriverError> {
-        let system = |message: &str, error: io::Error| {
-            DriverError::with_source(DriverErrorKind::Unavailable, message.to_owned(), error)
-        };
-        let packet = postcard::to_stdvec(message)
-            .map_err(|error| system("a packet could not be encoded", io::Error::other(error)))?;
-        if packet.len() > MAX_PACKET {
-            return Err(DriverError::new(DriverErrorKind::System, "too many layers for one sandbox"));
-        }
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut beside = SendAncillaryBuffer::new(&mut space);
-        let descriptors = descriptor.map(|descriptor| [descriptor.as_fd()]);
-        if let Some(descriptors) = &descriptors {
-            beside.push(SendAncillaryMessage::ScmRights(descriptors));
-        }
-        sendmsg(&self.socket, &[IoSlice::new(&packet)], &mut beside, SendFlags::NOSIGNAL)
-            .map_err(|error| system("the launcher takes no more requests", error.into()))?;
-        Ok(())
-    }
-
-    async fn receive(&self) -> io::Result<FromLauncher> {
-        let mut packet = vec![0; MAX_PACKET];
-        loop {
-            self.socket.readable().await?;
-            let received = self.socket.try_io(Interest::READABLE, || {
-                Ok(rustix::net::recv(&self.socket, packet.as_mut_slice(), RecvFlags::empty())?)
-            });
-            match received {
-                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok((length, _)) => return postcard::from_bytes(&packet[..length]).map_err(io::Error::other),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-async fn read_answers(shared: Arc<Shared>) {
-    // The receivers may be gone: a caller that gave up. Their sandboxes end through their handles.
-    while let Ok(message) = shared.receive().await {
-        let mut waiting = shared.lock();
-        match message {
-            FromLauncher::Created { number } => {
-                waiting.created.remove(&number).map(|sender| sender.send(Ok(())));
-            }
-            FromLauncher::NotCreated { number, message } => {
-                waiting.created.remove(&number).map(|sender| sender.send(Err(message)));
-            }
-            FromLauncher::Memory { number, oom_kills, peak_bytes } => {
-                let counts = MemoryUse { oom_kills, peak_bytes };
-                if let Some(senders) = waiting.memory.get_mut(&number) {
-                    senders.pop_front().map(|sender| sender.send(counts));
-                }
-            }
-            FromLauncher::Gone { number } => {
-                waiting.memory.remove(&number);
-                waiting.gone.remove(&number).map(|sender| sender.send(()));
-            }
-            FromLauncher::MapIds | FromLauncher::Ready | FromLauncher::Failed { .. } => {}
-        }
-    }
-    if !shared.ending.load(Ordering::Relaxed) {
-        tracing::error!("the launcher of the native driver ended");
-    }
-    let mut waiting = shared.lock();
-    // Dropping the senders tells everyone who waits.
-    *waiting = Waiting { closed: true, ..Waiting::default() };
-}
-
-fn launcher_gone() -> DriverError {
-    DriverError::new(DriverErrorKind::Unavailable, "the launcher ended; restart skillbox")
-}
-
 #[async_trait]
 impl Driver for NativeDriver {
     fn name(&self) -> &'static str {
@@ -351,17 +172,10 @@ impl Driver for NativeDriver {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(socket_failed)?;
         ours.set_nonblocking(true).map_err(socket_failed)?;
         let stream = UnixStream::from_std(ours).map_err(socket_failed)?;
-        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, created) = oneshot::channel();
-        {
-            let mut waiting = self.shared.lock();
-            if waiting.closed {
-                return Err(launcher_gone());
-            }
-            waiting.created.insert(number, sender);
-        }
+        let link = self.launcher.link();
+        let number = link.number();
         // From here on a dropped future still removes the sandbox.
-        let handle = Box::new(NativeHandle { shared: Arc::clone(&self.shared), number, destroyed: false });
+        let handle = Box::new(NativeHandle { link: Arc::clone(&link), number, destroyed: false });
         let limits = &spec.limits;
         let sandbox = NewSandbox {
             cgroup: CgroupLimits {
@@ -374,21 +188,14 @@ impl Driver for NativeDriver {
             shm_bytes: limits.shm_bytes,
             layers,
         };
-        self.shared.send(&ToLauncher::Create { number, sandbox }, Some(&theirs.into()))?;
-        match created.await {
-            Ok(Ok(())) => Ok(Created {
-                stream: Box::new(stream),
-                handle,
-                uid: sandbox::layout::USER_ID,
-                shares_uid: self.shared.ids == Ids::Single,
-                allow_missing_landlock: self.shared.allow_missing_landlock,
-            }),
-            Ok(Err(message)) => Err(DriverError::new(
-                DriverErrorKind::System,
-                format!("a sandbox could not be made: {message}"),
-            )),
-            Err(_) => Err(launcher_gone()),
-        }
+        link.create(number, sandbox, &theirs.into()).await?;
+        Ok(Created {
+            stream: Box::new(stream),
+            handle,
+            uid: sandbox::layout::USER_ID,
+            shares_uid: self.ids == Ids::Single,
+            allow_missing_landlock: self.config.allow_missing.contains(&Wall::Landlock),
+        })
     }
 
     async fn reap(&self) -> Result<Reaped, DriverError> {
@@ -402,26 +209,18 @@ impl Driver for NativeDriver {
     }
 
     async fn checks(&self) -> Vec<Check> {
-        let mut checks = checks::all(&self.config, &self.shared.ids, self.instance.cgroup_state());
-        if self.shared.lock().closed {
+        let mut checks = checks::all(&self.config, &self.ids, self.instance.cgroup_state());
+        if self.launcher.link().is_closed() {
             checks.insert(0, checks::launcher_ended());
         }
         checks
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {
-        self.shared.ending.store(true, Ordering::Relaxed);
-        // The launcher ends, with all of its sandboxes, when our end of the socket closes.
-        rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Both).map_err(|error| {
+        self.launcher.end().map_err(|error| {
             DriverError::with_source(DriverErrorKind::System, "ending the launcher", error)
         })?;
-        let child = self.launcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut child) = child {
-            let waited = tokio::task::spawn_blocking(move || child.wait()).await;
-            waited.map_err(io::Error::other).flatten().map_err(|error| {
-                DriverError::with_source(DriverErrorKind::System, "waiting for the launcher", error)
-            })?;
-        }
+        while self.keeping.lock().await.join_next().await.is_some() {}
         self.instance.release().await;
         Ok(())
     }
@@ -429,7 +228,7 @@ impl Driver for NativeDriver {
 
 /// The hold on one sandbox of the launcher.
 struct NativeHandle {
-    shared: Arc<Shared>,
+    link: Arc<Link>,
     number: u64,
     destroyed: bool,
 }
@@ -440,53 +239,24 @@ impl fmt::Debug for NativeHandle {
     }
 }
 
-impl NativeHandle {
-    fn ask_memory(&self) -> Result<oneshot::Receiver<MemoryUse>, DriverError> {
-        let (sender, counts) = oneshot::channel();
-        {
-            let mut waiting = self.shared.lock();
-            if waiting.closed {
-                return Err(launcher_gone());
-            }
-            // Answers come in the order of the questions.
-            waiting.memory.entry(self.number).or_default().push_back(sender);
-        }
-        self.shared.send(&ToLauncher::Memory { number: self.number }, None)?;
-        Ok(counts)
-    }
-}
-
 #[async_trait]
 impl Handle for NativeHandle {
     fn memory(&self) -> PendingMemory {
-        let asked = self.ask_memory();
-        Box::pin(async move { asked?.await.map_err(|_| launcher_gone()) })
+        let asked = self.link.ask_memory(self.number);
+        Box::pin(async move { asked?.await.map_err(|_| link::launcher_gone()) })
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), DriverError> {
-        let (sender, gone) = oneshot::channel();
-        {
-            let mut waiting = self.shared.lock();
-            if waiting.closed {
-                // The launcher took its sandboxes along.
-                return Ok(());
-            }
-            waiting.gone.insert(self.number, sender);
-        }
-        self.shared.send(&ToLauncher::Destroy { number: self.number }, None)?;
+        self.link.destroy(self.number).await?;
         self.destroyed = true;
-        // An error means that the launcher ended, and the sandbox with it.
-        let _ = gone.await;
         Ok(())
     }
 }
 
 impl Drop for NativeHandle {
     fn drop(&mut self) {
-        if self.destroyed {
-            return;
+        if !self.destroyed {
+            self.link.forget(self.number);
         }
-        // Nobody waits for its end; where the launcher is gone, so is the sandbox.
-        let _ = self.shared.send(&ToLauncher::Destroy { number: self.number }, None);
     }
 }

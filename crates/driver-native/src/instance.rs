@@ -88,6 +88,16 @@ impl Instance {
         self.place.as_ref().map(|place| &place.cgroups).map_err(String::as_str)
     }
 
+    /// Removes the cgroups of sandboxes whose launcher is dead, with what is still in them; their parents stay.
+    pub(crate) async fn empty_cgroups(&self) -> io::Result<()> {
+        for parent in self.place.iter().flat_map(|place| &place.made) {
+            for sandbox in children(parent)? {
+                remove_when_empty(&sandbox).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what dead runners left.
     pub(crate) async fn reap_others(&self) -> io::Result<Reaped> {
         let mut reaped = Reaped::default();
@@ -167,16 +177,22 @@ async fn remove_cgroups(directory: &Path) -> io::Result<usize> {
     for parent in list.lines().map(Path::new) {
         // On v1 each sandbox has one in every hierarchy.
         sandboxes = sandboxes.max(children(parent)?.len());
-        let end = tokio::time::Instant::now() + REAP_TIME;
-        while let Err(error) = remove_tree(parent) {
-            if tokio::time::Instant::now() > end {
-                let message = format!("removing {}: {error}", parent.display());
-                return Err(io::Error::new(error.kind(), message));
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        remove_when_empty(parent).await?;
     }
     Ok(sandboxes)
+}
+
+/// Removes a cgroup and those below it: kills what is in them, and waits until that has gone.
+async fn remove_when_empty(cgroup: &Path) -> io::Result<()> {
+    let end = tokio::time::Instant::now() + REAP_TIME;
+    while let Err(error) = remove_tree(cgroup) {
+        if tokio::time::Instant::now() > end {
+            let message = format!("removing {}: {error}", cgroup.display());
+            return Err(io::Error::new(error.kind(), message));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 fn children(parent: &Path) -> io::Result<Vec<PathBuf>> {

@@ -15,7 +15,8 @@
 //! a [`Wall`] that has to be allowed to be missing, by name. The inner wall (init) is not this crate's.
 //!
 //! What a dead runner leaves: its launcher sees the end of the socket and destroys everything. Where the launcher was
-//! killed too, every init ends at the end of its stream, and [`instance`] finds the empty cgroups at the next start.
+//! killed too, every init ends at the end of its stream, and [`instance`] finds the empty cgroups at the next start. A
+//! launcher that ends while its runner lives is replaced by [`keeper`].
 
 mod cgroup;
 mod checks;
@@ -24,7 +25,9 @@ mod driver;
 mod hierarchy;
 mod ids;
 mod instance;
+mod keeper;
 mod launcher;
+mod link;
 mod root;
 mod stage;
 mod sys;

@@ -26,7 +26,7 @@ pub use crate::message::{
     Entry, EntryKind, Exec, FailKind, FetchFile, FromInit, Owner, Setup, StreamKind, Termination, ToInit,
     Usage,
 };
-pub use crate::text::{CappedText, CappedTextEnd};
+pub use crate::text::{CappedText, CappedTextEnd, LossyText};
 
 /// Version of the protocol, exchanged in [`ToInit::Hello`] and [`FromInit::Ready`]. Both ends come from one
 /// executable, so there is no negotiation: unequal versions end the sandbox.
@@ -46,9 +46,9 @@ pub enum Kind {
     Message = 0,
     /// A piece of a file, of standard input or of a tar.
     Data = 1,
-    /// A piece of standard output, valid UTF-8.
+    /// A piece of standard output: valid UTF-8 where the program has a stream limit, its own bytes where it has none.
     Stdout = 2,
-    /// A piece of standard error, valid UTF-8.
+    /// A piece of standard error, likewise.
     Stderr = 3,
 }
 

@@ -8,15 +8,14 @@ use std::collections::VecDeque;
 /// Takes a stream's bytes and gives out text of at most so many characters.
 #[derive(Debug)]
 pub struct CappedText {
-    /// Characters that may still go out live; `None` for no limit.
-    head_left: Option<u64>,
+    /// Characters that may still go out live.
+    head_left: u64,
     /// Characters that the tail may hold.
     tail_limit: u64,
     tail: VecDeque<u8>,
     tail_characters: u64,
     omitted: u64,
-    /// A character whose last bytes have not arrived.
-    partial: Vec<u8>,
+    decoder: LossyText,
 }
 
 /// What is left at the end of a stream.
@@ -28,25 +27,18 @@ pub struct CappedTextEnd {
     pub tail: String,
 }
 
-impl CappedText {
-    /// Keeps `limit` characters, half of them head and half tail; all where it is `None`.
-    #[must_use]
-    pub fn new(limit: Option<u32>) -> Self {
-        let limit = limit.map(u64::from);
-        Self {
-            head_left: limit.map(|limit| limit - limit / 2),
-            tail_limit: limit.map_or(0, |limit| limit / 2),
-            tail: VecDeque::new(),
-            tail_characters: 0,
-            omitted: 0,
-            partial: Vec::new(),
-        }
-    }
+/// Makes text of bytes that come in pieces, wherever they were cut.
+#[derive(Clone, Debug, Default)]
+pub struct LossyText {
+    /// A character whose last bytes have not arrived.
+    partial: Vec<u8>,
+}
 
-    /// Takes bytes; what may go out now is appended to `out`, which stays valid UTF-8.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+impl LossyText {
+    /// Takes bytes, and gives the text that they complete to `take`, in order.
+    pub fn push(&mut self, bytes: &[u8], mut take: impl FnMut(&str)) {
         let joined;
-        let bytes = if self.partial.is_empty() {
+        let mut rest = if self.partial.is_empty() {
             bytes
         } else {
             let mut whole = std::mem::take(&mut self.partial);
@@ -54,20 +46,19 @@ impl CappedText {
             joined = whole;
             &joined
         };
-        let mut rest = bytes;
         while !rest.is_empty() {
             match std::str::from_utf8(rest) {
                 Ok(text) => {
-                    self.text(text, out);
+                    take(text);
                     return;
                 }
                 Err(error) => {
                     let (valid, after) = rest.split_at(error.valid_up_to());
                     // Checked by from_utf8 just above; the lossy form only avoids a panic path.
-                    self.text(&String::from_utf8_lossy(valid), out);
+                    take(&String::from_utf8_lossy(valid));
                     match error.error_len() {
                         Some(length) => {
-                            self.text("\u{FFFD}", out);
+                            take("\u{FFFD}");
                             rest = &after[length..];
                         }
                         None => {
@@ -80,35 +71,58 @@ impl CappedText {
         }
     }
 
+    /// The end of the stream: what is left of a character that was never completed.
+    #[must_use]
+    pub fn finish(self) -> &'static str {
+        if self.partial.is_empty() { "" } else { "\u{FFFD}" }
+    }
+}
+
+impl CappedText {
+    /// Keeps `limit` characters, half of them head and half tail.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        let limit = u64::from(limit);
+        Self {
+            head_left: limit - limit / 2,
+            tail_limit: limit / 2,
+            tail: VecDeque::new(),
+            tail_characters: 0,
+            omitted: 0,
+            decoder: LossyText::default(),
+        }
+    }
+
+    /// Takes bytes; what may go out now is appended to `out`, which stays valid UTF-8.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        decoder.push(bytes, |text| self.text(text, out));
+        self.decoder = decoder;
+    }
+
     /// The end of the stream.
     #[must_use]
     pub fn finish(mut self, out: &mut Vec<u8>) -> CappedTextEnd {
-        if !self.partial.is_empty() {
-            self.partial.clear();
-            self.text("\u{FFFD}", out);
-        }
+        let last = std::mem::take(&mut self.decoder).finish();
+        self.text(last, out);
         let tail = Vec::from(self.tail);
         CappedTextEnd { omitted: self.omitted, tail: String::from_utf8_lossy(&tail).into_owned() }
     }
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
-        let Some(left) = self.head_left else {
-            out.extend_from_slice(text.as_bytes());
-            return;
-        };
-        if left == 0 {
+        if self.head_left == 0 {
             self.keep_tail(text);
             return;
         }
         let characters = count(text);
-        if characters <= left {
+        if characters <= self.head_left {
             out.extend_from_slice(text.as_bytes());
-            self.head_left = Some(left - characters);
+            self.head_left -= characters;
             return;
         }
-        let cut = byte_index(text, left);
+        let cut = byte_index(text, self.head_left);
         out.extend_from_slice(&text.as_bytes()[..cut]);
-        self.head_left = Some(0);
+        self.head_left = 0;
         self.keep_tail(&text[cut..]);
     }
 
@@ -155,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    fn run(limit: Option<u32>, pieces: &[Vec<u8>]) -> (String, CappedTextEnd) {
+    fn run(limit: u32, pieces: &[Vec<u8>]) -> (String, CappedTextEnd) {
         let mut text = CappedText::new(limit);
         let mut out = Vec::new();
         for piece in pieces {
@@ -166,9 +180,8 @@ mod tests {
     }
 
     /// The same by the obvious way: decode all, then cut.
-    fn expected(limit: Option<u32>, pieces: &[Vec<u8>]) -> (String, CappedTextEnd) {
+    fn expected(limit: u32, pieces: &[Vec<u8>]) -> (String, CappedTextEnd) {
         let whole = String::from_utf8_lossy(&pieces.concat()).into_owned();
-        let Some(limit) = limit else { return (whole, CappedTextEnd::default()) };
         let all: Vec<char> = whole.chars().collect();
         let tail = limit as usize / 2;
         let head = limit as usize - tail;
@@ -191,14 +204,19 @@ mod tests {
                 0..20
             ),
         ];
-        proptest!(|(pieces in prop::collection::vec(piece, 0..12), limit in prop::option::of(0_u32..60))| {
+        proptest!(|(pieces in prop::collection::vec(piece, 0..12), limit in 0_u32..60)| {
             prop_assert_eq!(run(limit, &pieces), expected(limit, &pieces));
+            let (mut text, mut decoder) = (String::new(), LossyText::default());
+            pieces.iter().for_each(|piece| decoder.push(piece, |piece| text.push_str(piece)));
+            text.push_str(decoder.finish());
+            let whole = pieces.concat();
+            prop_assert_eq!(text, String::from_utf8_lossy(&whole));
         });
     }
 
     #[test]
     fn a_short_stream_is_whole() {
-        let (head, end) = run(Some(10), &[b"0123456789".to_vec()]);
+        let (head, end) = run(10, &[b"0123456789".to_vec()]);
         assert_eq!(head + &end.tail, "0123456789");
         assert_eq!(end.omitted, 0);
     }

@@ -275,12 +275,22 @@ impl Running {
             match (frame.kind, parse_message(&frame.payload)) {
                 (Kind::Message, Ok(ToInit::Kill { request: target })) if target == request => {
                     self.killed = true;
-                    self.kill();
+                    self.terminate();
                 }
                 _ => return Err(io::Error::other("a request while a program runs")),
             }
         }
         Ok(())
+    }
+
+    /// Lets everything save what it has, for the grace period. Once that runs, it is not begun anew.
+    fn terminate(&mut self) {
+        if let Phase::Running { .. } = self.phase {
+            sys::signal_all(libc::SIGTERM);
+            // A stopped process takes no SIGTERM before it continues.
+            sys::signal_all(libc::SIGCONT);
+            self.phase = Phase::Terminating { until: Instant::now() + self.grace };
+        }
     }
 
     fn kill(&mut self) {
@@ -292,10 +302,7 @@ impl Running {
         match self.phase {
             Phase::Running { until } if Instant::now() >= until => {
                 self.timed_out = true;
-                sys::signal_all(libc::SIGTERM);
-                // A stopped process takes no SIGTERM before it continues.
-                sys::signal_all(libc::SIGCONT);
-                self.phase = Phase::Terminating { until: Instant::now() + self.grace };
+                self.terminate();
             }
             Phase::Terminating { until } if Instant::now() >= until => self.kill(),
             Phase::Running { .. } | Phase::Terminating { .. } | Phase::Killed => {}
@@ -353,18 +360,27 @@ fn read_report(report: &OwnedFd) -> Option<Failure> {
 struct Pipe {
     kind: Kind,
     fd: Option<File>,
-    text: Option<CappedText>,
+    form: Form,
+}
+
+/// What becomes of a stream's bytes.
+enum Form {
+    /// They go out as they are.
+    Whole,
+    /// They are cut to a number of characters.
+    Capped(CappedText),
 }
 
 impl Pipe {
     fn new(kind: Kind, fd: OwnedFd, limit: Option<u32>) -> Self {
-        Self { kind, fd: Some(File::from(fd)), text: Some(CappedText::new(limit)) }
+        let form = limit.map_or(Form::Whole, |limit| Form::Capped(CappedText::new(limit)));
+        Self { kind, fd: Some(File::from(fd)), form }
     }
 
     /// Reads once and forwards what may go out.
     fn forward(&mut self, stream: &mut Stream, request: u32) -> io::Result<()> {
         let mut buffer = [0; 64 * 1024];
-        let (Some(fd), Some(text)) = (&mut self.fd, &mut self.text) else { return Ok(()) };
+        let Some(fd) = &mut self.fd else { return Ok(()) };
         let length = match fd.read(&mut buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -375,17 +391,22 @@ impl Pipe {
             self.fd = None;
             return Ok(());
         }
-        let mut out = Vec::new();
-        text.push(&buffer[..length], &mut out);
-        stream.send_raw(request, self.kind, &out)
+        match &mut self.form {
+            Form::Whole => stream.send_raw(request, self.kind, &buffer[..length]),
+            Form::Capped(text) => {
+                let mut out = Vec::new();
+                text.push(&buffer[..length], &mut out);
+                stream.send_raw(request, self.kind, &out)
+            }
+        }
     }
 
     /// Forwards the rest.
-    fn drain(&mut self, stream: &mut Stream, request: u32) -> io::Result<()> {
+    fn drain(mut self, stream: &mut Stream, request: u32) -> io::Result<()> {
         while self.fd.is_some() {
             self.forward(stream, request)?;
         }
-        let Some(text) = self.text.take() else { return Ok(()) };
+        let Form::Capped(text) = self.form else { return Ok(()) };
         let mut out = Vec::new();
         let end = text.finish(&mut out);
         stream.send_raw(request, self.kind, &out)?;

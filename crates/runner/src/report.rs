@@ -132,5 +132,6 @@ pub struct TriggerFile {
     pub file: OutputFile,
 }
 
-/// Gets a program's text as it comes, from the trigger's task; it must return at once.
-pub type OutputSink = Box<dyn FnMut(StreamKind, &str) + Send + Sync>;
+/// Gets what a program prints as it comes, from the trigger's task; it must return at once. Bytes of any kind where whole
+/// streams were asked for, else text of whole characters.
+pub type OutputSink = Box<dyn FnMut(StreamKind, &[u8]) + Send + Sync>;

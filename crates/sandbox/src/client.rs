@@ -243,9 +243,10 @@ impl Sandbox {
         Ok(Fetch::new(&mut self.connection, request, limits))
     }
 
-    /// Runs a program to its end; everything that it started is dead when this returns. `on_output` gets text as it
-    /// comes. The program's time is `request.timeout`, or what is left of the sandbox's lifetime where that is less.
-    /// When `cancel` fires, the program is killed and its outcome says so.
+    /// Runs a program to its end; everything that it started is dead when this returns. `on_output` gets what it
+    /// prints as it comes: text of whole characters where the request has a stream limit, the program's own bytes where it
+    /// has none. The program's time is `request.timeout`, or what is left of the sandbox's lifetime where that is less.
+    /// When `cancel` fires, everything gets SIGTERM, after the grace period SIGKILL, and the outcome says so.
     ///
     /// Dropping the future leaves the sandbox unusable.
     ///
@@ -256,7 +257,7 @@ impl Sandbox {
         &mut self,
         request: &ExecRequest,
         cancel: &CancellationToken,
-        on_output: &mut (dyn FnMut(StreamKind, &str) + Send),
+        on_output: &mut (dyn FnMut(StreamKind, &[u8]) + Send),
     ) -> Result<ExecOutcome, SandboxError> {
         let timeout = request.timeout.min(self.remaining());
         let message = ToInit::Exec(Exec {
@@ -403,14 +404,13 @@ impl Streams {
         stream: StreamKind,
         bytes: &[u8],
         limit: Option<u32>,
-        on_output: &mut (dyn FnMut(StreamKind, &str) + Send),
+        on_output: &mut (dyn FnMut(StreamKind, &[u8]) + Send),
     ) {
-        let text = String::from_utf8_lossy(bytes);
         let Some(limit) = limit else {
-            // No limit: the caller takes the text as it comes, nothing is kept here.
-            on_output(stream, &text);
+            on_output(stream, bytes);
             return;
         };
+        let text = String::from_utf8_lossy(bytes);
         let kept = self.of(stream);
         // Init cuts by characters. One character has at most four bytes, so this bound only stops a forged flood.
         let room = (4 * limit as usize).saturating_sub(kept.head.len() + kept.tail.len());
@@ -419,7 +419,7 @@ impl Streams {
         }
         let part = if kept.omitted_characters > 0 { &mut kept.tail } else { &mut kept.head };
         part.push_str(&text);
-        on_output(stream, &text);
+        on_output(stream, text.as_bytes());
     }
 
     fn omit(&mut self, stream: StreamKind, characters: u64) {

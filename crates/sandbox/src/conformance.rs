@@ -96,6 +96,7 @@ pub const CASES: &[Case] = cases! {
     Behaviour time::sigterm_leaves_time_to_save
     Behaviour time::children_die_with_their_call
     Behaviour time::a_cancelled_program_ends_at_once
+    Behaviour time::a_cancelled_program_may_save
     Behaviour time::no_program_outlives_the_sandbox
     Behaviour files::what_is_written_can_be_read
     Behaviour files::written_files_belong_to_programs

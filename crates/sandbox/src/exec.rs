@@ -21,7 +21,8 @@ pub struct ExecRequest {
     pub timeout: Duration,
     /// Wall clock between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// Characters kept of each stream, half head, half tail. `None`: all.
+    /// Characters kept of each stream, half head, half tail. `None`: every byte is handed on as it comes, and nothing is
+    /// kept.
     pub stream_limit: Option<u32>,
 }
 

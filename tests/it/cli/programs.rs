@@ -48,6 +48,20 @@ fn code_keeps_the_streams_apart() {
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("out\n", "err\n"));
 }
 
+/// What a program prints need not be text, and need not end with a line.
+#[test]
+fn bytes_arrive_as_they_were_printed() {
+    if !require("native") {
+        return;
+    }
+    let code =
+        "import os, sys; sys.stdout.buffer.write(bytes(range(256)) * 4000); os.write(2, b'\\xff\\0err')";
+    let ran = command().args(["-q", "code", "--no-output", "-c", code]).output().unwrap();
+    let expected: Vec<u8> = (0..=255).cycle().take(256 * 4000).collect();
+    assert!(ran.stdout == expected, "{} bytes", ran.stdout.len());
+    assert_eq!(ran.stderr, b"\xff\0err");
+}
+
 #[test]
 fn json_describes_the_program_and_its_files() {
     if !require("native") {

@@ -61,6 +61,21 @@ fn ctrl_c_once_ends_the_program_in_order() {
     stdout.read_to_string(&mut rest).unwrap();
 }
 
+/// A program hears of it and may save what it has.
+#[test]
+fn ctrl_c_leaves_time_to_save() {
+    if !require("native") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let code = "trap 'echo half > /output/half.txt; exit' TERM; echo begun; sleep 60 & wait";
+    let (mut child, _stdout) = start(directory.path(), code, &[]);
+    let before = Belongings::of(child.id());
+    interrupt(&child);
+    assert_eq!(end(&mut child, &before, Duration::from_secs(10)), Some(130));
+    assert_eq!(fs::read_to_string(directory.path().join("output/half.txt")).unwrap(), "half\n");
+}
+
 #[test]
 fn ctrl_c_twice_ends_at_once() {
     if !require("native") {

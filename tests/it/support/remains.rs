@@ -69,9 +69,13 @@ pub(crate) fn descendants(pid: u32) -> BTreeSet<Process> {
     found
 }
 
-/// The direct child of a runner: the launcher.
+/// The child of a runner that makes its sandboxes; others may be there to prepare packages.
 pub(crate) fn launcher(runner: u32) -> Process {
-    processes().into_iter().find(|process| process.parent() == Some(runner)).expect("a runner has a launcher")
+    let is_launcher = |process: &Process| {
+        let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        process.parent() == Some(runner) && arguments.ends_with(b"\0__launcher\0")
+    };
+    processes().into_iter().find(is_launcher).expect("a runner has a launcher")
 }
 
 impl Belongings {

@@ -141,10 +141,10 @@ async fn long_streams_keep_head_and_tail() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_in_the_same_process_gets_the_whole_stream_live() {
     let bench = Bench::with(|config| config.stream_limit = 10);
-    let seen = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let mut request = CallRequest::new(code("1", &Program::new().cat_stdin()));
     let sink = Arc::clone(&seen);
-    request.options.sink = Some(Box::new(move |_, text| sink.lock().unwrap().push_str(text)));
+    request.options.sink = Some(Box::new(move |_, text| sink.lock().unwrap().extend_from_slice(text)));
     request.options.whole_streams = StreamChoice::Whole;
     request.options.stdin = Some(Bytes::from("x".repeat(1000)));
     let answer = bench.runner.submit(&id("t"), request).await.unwrap().await.unwrap();

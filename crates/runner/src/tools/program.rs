@@ -179,15 +179,17 @@ async fn prepare(job: &mut Job, lease: &mut Lease, program: Program) -> Result<E
 
 async fn exec(job: &mut Job, lease: &mut Lease, request: &ExecRequest) -> Result<ExecOutcome, SandboxError> {
     let Job { progress, call, options, cancel, .. } = job;
-    let mut on_output = |stream: StreamKind, text: &str| {
-        let tool_call_id = call.tool_call_id.clone();
-        progress.push(ProgressKind::Output {
-            tool_call_id,
-            stream: stream_name(stream),
-            text: text.to_owned(),
-        });
+    let mut on_output = |stream: StreamKind, bytes: &[u8]| {
+        // Whole streams are for the sink alone: they need not be text.
+        if let StreamChoice::Configured = options.whole_streams {
+            progress.push(ProgressKind::Output {
+                tool_call_id: call.tool_call_id.clone(),
+                stream: stream_name(stream),
+                text: String::from_utf8_lossy(bytes).into_owned(),
+            });
+        }
         if let Some(sink) = &mut options.sink {
-            sink(stream, text);
+            sink(stream, bytes);
         }
     };
     let ignored = async {

@@ -54,7 +54,7 @@ pub async fn output_comes_while_the_program_runs(driver: &dyn Driver) {
     let mut seen = Vec::new();
     let outcome = sandbox
         .exec(&request(program.argv()), &CancellationToken::new(), &mut |stream, text| {
-            seen.push((stream, text.to_owned(), Instant::now()));
+            seen.push((stream, String::from_utf8_lossy(text).into_owned(), Instant::now()));
         })
         .await
         .expect("an outcome");
@@ -130,7 +130,7 @@ pub async fn everything_comes_without_a_limit(driver: &dyn Driver) {
     let outcome = sandbox
         .exec(&request, &CancellationToken::new(), &mut |_, text| {
             seen += text.len() as u64;
-            other += text.bytes().filter(|byte| !b"flod\n".contains(byte)).count();
+            other += text.iter().filter(|byte| !b"flod\n".contains(byte)).count();
         })
         .await
         .expect("an outcome");

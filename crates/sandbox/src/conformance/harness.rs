@@ -94,7 +94,7 @@ pub(super) fn words(argv: &[&str]) -> Vec<String> {
 
 /// Runs a request; what comes on the way is not looked at.
 pub(super) async fn exec(sandbox: &mut Sandbox, request: &ExecRequest) -> ExecOutcome {
-    match sandbox.exec(request, &CancellationToken::new(), &mut |_: StreamKind, _: &str| {}).await {
+    match sandbox.exec(request, &CancellationToken::new(), &mut |_: StreamKind, _: &[u8]| {}).await {
         Ok(outcome) => outcome,
         Err(error) => panic!("no outcome: {}", chain(&error)),
     }

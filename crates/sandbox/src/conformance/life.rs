@@ -120,7 +120,7 @@ pub async fn destroy_ends_a_running_program(driver: &dyn Driver) {
     {
         let request = request(program.argv());
         let cancel = CancellationToken::new();
-        let mut note = |_, _: &str| {
+        let mut note = |_, _: &[u8]| {
             if let Some(begun) = begun.take() {
                 let _ = begun.send(());
             }

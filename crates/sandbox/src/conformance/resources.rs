@@ -218,7 +218,7 @@ pub async fn nothing_is_left_of_a_sandbox(driver: &dyn Driver) {
         {
             let request = request(words(&["bash", "-c", &code]));
             let cancel = CancellationToken::new();
-            let mut note = |_, _: &str| {
+            let mut note = |_, _: &[u8]| {
                 if let Some(begun) = begun.take() {
                     let _ = begun.send(());
                 }

@@ -139,6 +139,19 @@ pub async fn a_cancelled_program_ends_at_once(driver: &dyn Driver) {
     destroy(sandbox).await;
 }
 
+/// A cancelled program may save what it has, within the grace period.
+pub async fn a_cancelled_program_may_save(driver: &dyn Driver) {
+    let mut sandbox = sandbox(driver).await;
+    let save = Program::new().write("/output/partial", "half").exit(0);
+    let program = Program::new().on_sigterm(save).stdout("begun\n").sleep(MINUTE);
+    let cancel = CancellationToken::new();
+    let exec = sandbox.exec(&request(program.argv()), &cancel, &mut |_, _| cancel.cancel()).await;
+    assert_eq!(exec.expect("an outcome").termination, Termination::Cancelled);
+    let names: Vec<_> = list(&mut sandbox).await.entries.into_iter().map(|entry| entry.path).collect();
+    assert_eq!(names, [b"partial".to_vec()]);
+    destroy(sandbox).await;
+}
+
 /// A call gets what is left of the sandbox's lifetime at most, and what it saved can still be handed out.
 pub async fn no_program_outlives_the_sandbox(driver: &dyn Driver) {
     let mut spec = spec();

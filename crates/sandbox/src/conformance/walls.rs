@@ -128,8 +128,8 @@ pub async fn no_state_passes_between_sandboxes(driver: &dyn Driver) {
     let cancel = CancellationToken::new();
     let (ready, staying) = tokio::sync::oneshot::channel();
     let mut ready = Some(ready);
-    let mut note = |_, text: &str| {
-        if text.contains("staying")
+    let mut note = |_, text: &[u8]| {
+        if String::from_utf8_lossy(text).contains("staying")
             && let Some(ready) = ready.take()
         {
             let _ = ready.send(());

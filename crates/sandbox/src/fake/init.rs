@@ -338,14 +338,17 @@ impl Init {
         mut process: Process,
     ) -> Result<(Termination, Usage), Over> {
         let started = Instant::now();
-        let term_at = started + Duration::from_millis(exec.timeout_ms);
-        let kill_at = term_at + Duration::from_millis(exec.grace_ms);
+        let grace = Duration::from_millis(exec.grace_ms);
+        let mut term_at = started + Duration::from_millis(exec.timeout_ms);
+        let mut kill_at = term_at + grace;
+        // What a program is called that ends after SIGTERM.
+        let mut forced = Termination::TimedOut;
         let mut terminated = false;
         let mut streams = Streams::new(exec.stream_limit);
         let termination = loop {
             let now = Instant::now();
             if now >= kill_at || (now >= term_at && !terminated && process.terminate()) {
-                break Termination::TimedOut;
+                break forced;
             }
             terminated |= now >= term_at;
             let mut wake = if terminated { kill_at } else { term_at };
@@ -374,7 +377,7 @@ impl Init {
                     Deed::Crash => return Err(Over),
                 };
                 if let Some(ended) = ended {
-                    break if terminated { Termination::TimedOut } else { ended };
+                    break if terminated { forced } else { ended };
                 }
                 if self.cell.dies_midway() {
                     return Err(Over);
@@ -387,7 +390,12 @@ impl Init {
                     let frame = frame?;
                     let message = parse_message(&frame.payload).map_err(|_| Over)?;
                     match message {
-                        ToInit::Kill { request: killed } if killed == request => break Termination::Killed,
+                        ToInit::Kill { request: killed } if killed == request => {
+                            forced = Termination::Killed;
+                            if !terminated {
+                                (term_at, kill_at) = (now, now + grace);
+                            }
+                        }
                         ToInit::Kill { .. } => {}
                         _ => return Err(Over),
                     }
@@ -459,21 +467,27 @@ fn failed(path: &[u8]) -> impl Fn(FsError) -> (FailKind, String) {
     move |error| (error.fail_kind(), format!("{}: {}", String::from_utf8_lossy(path), error.text()))
 }
 
-/// Both streams of a program, cut as init cuts them.
+/// Both streams of a program, whole or cut as init cuts them.
 struct Streams {
-    stdout: CappedText,
-    stderr: CappedText,
+    /// Standard output and standard error; `None` where they are whole.
+    capped: Option<[CappedText; 2]>,
 }
 
 impl Streams {
     fn new(limit: Option<u32>) -> Self {
-        Self { stdout: CappedText::new(limit), stderr: CappedText::new(limit) }
+        Self { capped: limit.map(|limit| [CappedText::new(limit), CappedText::new(limit)]) }
     }
 
     fn push(&mut self, out: &mut Vec<u8>, request: u32, stream: StreamKind, bytes: &[u8]) {
+        let Some([stdout, stderr]) = &mut self.capped else {
+            bytes
+                .chunks(init_protocol::CHUNK)
+                .for_each(|piece| encode_raw(out, request, kind(stream), piece));
+            return;
+        };
         let capped = match stream {
-            StreamKind::Stdout => &mut self.stdout,
-            StreamKind::Stderr => &mut self.stderr,
+            StreamKind::Stdout => stdout,
+            StreamKind::Stderr => stderr,
         };
         let mut text = Vec::new();
         capped.push(bytes, &mut text);
@@ -481,7 +495,8 @@ impl Streams {
     }
 
     fn finish(self, out: &mut Vec<u8>, request: u32) {
-        for (stream, capped) in [(StreamKind::Stdout, self.stdout), (StreamKind::Stderr, self.stderr)] {
+        let Some([stdout, stderr]) = self.capped else { return };
+        for (stream, capped) in [(StreamKind::Stdout, stdout), (StreamKind::Stderr, stderr)] {
             let mut text = Vec::new();
             let end = capped.finish(&mut text);
             encode_text(out, request, stream, &text);
@@ -494,19 +509,22 @@ impl Streams {
     }
 }
 
-/// Text in frames that are each valid UTF-8.
-fn encode_text(out: &mut Vec<u8>, request: u32, stream: StreamKind, text: &[u8]) {
-    let kind = match stream {
+fn kind(stream: StreamKind) -> Kind {
+    match stream {
         StreamKind::Stdout => Kind::Stdout,
         StreamKind::Stderr => Kind::Stderr,
-    };
+    }
+}
+
+/// Text in frames that are each valid UTF-8.
+fn encode_text(out: &mut Vec<u8>, request: u32, stream: StreamKind, text: &[u8]) {
     let mut rest = text;
     while !rest.is_empty() {
         let mut cut = rest.len().min(init_protocol::CHUNK);
         while cut < rest.len() && rest[cut] & 0xC0 == 0x80 {
             cut -= 1;
         }
-        encode_raw(out, request, kind, &rest[..cut]);
+        encode_raw(out, request, kind(stream), &rest[..cut]);
         rest = &rest[cut..];
     }
 }

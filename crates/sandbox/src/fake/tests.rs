@@ -217,7 +217,8 @@ async fn planned_faults_happen_once() {
         let exec = request(Program::new().stdout("begun\n").sleep(Duration::from_secs(5)).argv());
         let mut seen = String::new();
         let cancel = CancellationToken::new();
-        let outcome = sandbox.exec(&exec, &cancel, &mut |_, text| seen.push_str(text)).await;
+        let outcome =
+            sandbox.exec(&exec, &cancel, &mut |_, text| seen.push_str(&String::from_utf8_lossy(text))).await;
         assert!(matches!(outcome, Err(SandboxError::Broken { .. })), "{fault:?}: {outcome:?}");
         assert_eq!(seen, if fault == Fault::DiesMidway { "begun\n" } else { "" }, "{fault:?}");
         assert!(!sandbox.is_usable());

@@ -5,7 +5,7 @@ if not os.path.exists(FILE):
 before = open(FILE).read()
 attack("write", lambda: os.open(FILE, os.O_WRONLY))
 attack("append", lambda: os.open(FILE, os.O_WRONLY | os.O_APPEND))
-attack("truncate", lambda: os.truncate(FILE, 0))
+attack("truncate", lambda: os.truncate(FILE, len(before)))
 attack("mode", lambda: os.chmod(FILE, 0o666))
 attack("owner", lambda: os.chown(FILE, os.getuid(), os.getgid()))
 attack("time", lambda: os.utime(FILE, (0, 0)))
@@ -13,7 +13,7 @@ attack("new file", lambda: os.open("/skills/a/new", os.O_CREAT | os.O_WRONLY))
 attack("new directory", lambda: os.mkdir("/skills/new"))
 attack("rename", lambda: os.rename("/skills/a", "/skills/b") or os.rename("/skills/b", "/skills/a"))
 def replace():
-    open("/workspace/own", "w").close()
+    open("/workspace/own", "w").write(before)
     os.rename("/workspace/own", FILE)
     return "replaced"
 attack("replace", replace, (errno.EXDEV,))
