@@ -11,6 +11,8 @@ mod http;
 #[cfg(test)]
 mod octavus;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod support;

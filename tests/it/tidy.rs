@@ -14,7 +14,7 @@ use crate::support::skillbox::repository;
 const LONGEST_FILE: usize = 600;
 
 /// Crates of others that only these of ours may depend on.
-const RESERVED: [(&str, &[&str]); 14] = [
+const RESERVED: [(&str, &[&str]); 15] = [
     // Only the server knows HTTP.
     ("axum", &["server"]),
     ("hyper", &["server"]),
@@ -24,6 +24,7 @@ const RESERVED: [(&str, &[&str]); 14] = [
     // What is pure stays pure, and what runs as PID 1 stays small.
     ("tokio", &["artifact", "bench", "cli", "driver-native", "layer", "runner", "sandbox", "server"]),
     ("futures-util", &["runner", "sandbox", "server"]),
+    ("reqwest", &["server"]),
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),

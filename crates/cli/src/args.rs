@@ -257,6 +257,15 @@ pub(crate) struct Serve {
         value_delimiter = ','
     )]
     pub(crate) allow_origin: Vec<String>,
+    /// A host from which inputs of triggers may be fetched by URL: `files.example.com`, or with a port.
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "SKILLBOX_INPUT_HOST",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) input_host: Vec<server::InputHost>,
     /// What stands before `/v1/files/…` in links to output files. Without it, the first address.
     #[arg(long, value_name = "URL", env = "SKILLBOX_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,

@@ -8,8 +8,10 @@ use tokio::sync::Semaphore;
 use crate::{
     Config,
     hosts::{Hosts, Origins},
+    inputs::HostClient,
     readiness::Readiness,
-    tokens::{TokenError, Tokens},
+    server::ServeError,
+    tokens::Tokens,
 };
 
 /// Handed to every handler; clones are the same.
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) hosts: Hosts,
     pub(crate) origins: Origins,
+    pub(crate) input_hosts: HostClient,
     /// `None` where only unix sockets are listened on: TCP connections are refused then.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) readiness: Readiness,
@@ -44,11 +47,13 @@ pub(crate) enum Transport {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, runner: Runner) -> Result<Self, TokenError> {
+    pub(crate) fn new(config: Config, runner: Runner) -> Result<Self, ServeError> {
         let tokens = config.token_file.as_deref().map(Tokens::open).transpose()?;
+        let input_hosts = HostClient::new(config.input_hosts.clone()).map_err(ServeError::Client)?;
         let shared = Shared {
             hosts: Hosts::new(&config.hosts),
             origins: Origins::new(&config.origins),
+            input_hosts,
             tokens,
             readiness: Readiness::new(),
             calls: Arc::new(Semaphore::new(config.calls)),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use artifact::SignedUrls;
 
-use crate::Listen;
+use crate::{InputHost, Listen};
 
 const MIB: usize = 1024 * 1024;
 
@@ -20,6 +20,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Origins of web pages that may send requests, such as `https://chat.example.com`.
     pub origins: Vec<String>,
+    /// Hosts from which inputs of triggers may be fetched, beside this runner's own store.
+    pub input_hosts: Vec<InputHost>,
     /// What checks the links that the artifact store gives out, where this server must serve them itself.
     pub signed_urls: Option<SignedUrls>,
     /// Most bytes of a JSON body, but for declarations with their inputs.
@@ -61,6 +63,7 @@ impl Config {
             token_file: None,
             hosts: Vec::new(),
             origins: Vec::new(),
+            input_hosts: Vec::new(),
             signed_urls: None,
             json_bytes: 32 * MIB,
             bundle_bytes: 64 * MIB,

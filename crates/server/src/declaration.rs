@@ -1,32 +1,28 @@
 //! A declaration as it comes over the wire, and the files that it brings.
 //!
 //! Unknown members are refused: a misspelt limit that is silently ignored would be no limit. Files come as content, or by
-//! a link to a file that this runner's store holds. No other URL is ever fetched, so nobody can make the runner send
-//! requests into its network.
+//! URL: see [`crate::inputs`].
 
 use std::{collections::BTreeMap, time::Duration};
 
-use artifact::{ArtifactId, ArtifactStore, StoreErrorKind};
 use base64::{
     Engine as _,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use runner::{Declaration, InputFile, LimitsWanted, NetworkWanted};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::io::AsyncReadExt as _;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    inputs::Inputs,
+    problem::{Code, Problem},
+};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-const FILES: &str = "/v1/files/";
-const CONTENT: &str = "/content";
-/// Length of an artifact's id.
-const ID: usize = "file_".len() + 32;
 
 /// The body of `PUT /v1/triggers/{id}`.
 #[derive(Debug, Deserialize)]
@@ -79,11 +75,7 @@ impl std::fmt::Debug for WireInput {
 
 impl WireDeclaration {
     /// The declaration, with all files in hand.
-    pub(crate) async fn resolve(
-        self,
-        store: &dyn ArtifactStore,
-        most_bytes: u64,
-    ) -> Result<Declaration, Problem> {
+    pub(crate) async fn resolve(self, from: Inputs<'_>, most_bytes: u64) -> Result<Declaration, Problem> {
         let network = match self.network {
             Some(WireNetwork { allow }) if !allow.is_empty() => NetworkWanted::Allow(allow),
             _ => NetworkWanted::None,
@@ -91,7 +83,7 @@ impl WireDeclaration {
         let mut inputs = Vec::new();
         let mut left = most_bytes;
         for input in self.inputs.unwrap_or_default() {
-            let file = input.resolve(store, left).await?;
+            let file = input.resolve(from, left).await?;
             left = left.saturating_sub(file.content.len() as u64);
             inputs.push(file);
         }
@@ -123,105 +115,19 @@ impl WireLimits {
 }
 
 impl WireInput {
-    async fn resolve(self, store: &dyn ArtifactStore, left: u64) -> Result<InputFile, Problem> {
+    async fn resolve(self, from: Inputs<'_>, left: u64) -> Result<InputFile, Problem> {
         let shown = self.path.escape_debug().to_string();
         let content = match (self.content, self.url) {
             (Some(content), None) => BASE64.decode(content).map(Bytes::from).map_err(|error| {
                 let detail = format!("the content of input `{shown}` is not base64: {error}");
                 Problem::new(Code::InvalidDeclaration, detail)
             })?,
-            (None, Some(url)) => fetch(store, &shown, &url, left).await?,
+            (None, Some(url)) => from.fetch(&shown, &url, left).await?,
             (Some(_), Some(_)) | (None, None) => {
                 let detail = format!("input `{shown}` needs either content or url");
                 return Err(Problem::new(Code::InvalidDeclaration, detail));
             }
         };
         Ok(InputFile { path: self.path, content })
-    }
-}
-
-/// The content of a file in the store, by one of the links that lead to it.
-async fn fetch(store: &dyn ArtifactStore, input: &str, url: &str, left: u64) -> Result<Bytes, Problem> {
-    let refuse = |why: &str| {
-        let detail = format!("the url of input `{input}` cannot be used: {why}");
-        Problem::new(Code::InputUrlNotAllowed, detail)
-    };
-    let foreign = "only links to files of this runner are taken, other hosts cannot be allowed yet; send the content in base64";
-    let failed = |error: artifact::StoreError| match error.kind() {
-        StoreErrorKind::NotFound => refuse("the file does not exist"),
-        StoreErrorKind::Full
-        | StoreErrorKind::Mismatch
-        | StoreErrorKind::Refused
-        | StoreErrorKind::Unavailable => Problem::store(&error),
-    };
-    let id = find_id(url).ok_or_else(|| refuse(foreign))?;
-    let ours = store.url(&id).await.map_err(failed)?.url;
-    if !leads_to(url, &ours, &id) {
-        return Err(refuse(foreign));
-    }
-    let content = store.open(&id).await.map_err(failed)?;
-    let mut content = content
-        .ok_or_else(|| refuse("this store's files cannot be read back; send the content in base64"))?;
-    if content.metadata.size > left {
-        let detail = format!("input `{input}` is larger than what is left of the limit for all inputs");
-        return Err(Problem::new(Code::InvalidDeclaration, detail));
-    }
-    let mut bytes = BytesMut::with_capacity(usize::try_from(content.metadata.size).unwrap_or(0));
-    while content.body.read_buf(&mut bytes).await.map_err(|error| Problem::store(&error))? > 0 {}
-    Ok(bytes.freeze())
-}
-
-/// The first thing in a URL that is the id of an artifact.
-fn find_id(url: &str) -> Option<ArtifactId> {
-    let at = url.find("file_")?;
-    url.get(at..at + ID)?.parse().ok()
-}
-
-/// Whether a URL leads to the artifact that the store's own URL leads to: the same but for query and signature, or our
-/// stable link to it, with or without the host.
-fn leads_to(url: &str, ours: &str, id: &ArtifactId) -> bool {
-    let without_query = |url: &str| url.split(['?', '#']).next().unwrap_or_default().to_owned();
-    let (given, ours) = (without_query(url), without_query(ours));
-    let stable = format!("{FILES}{id}");
-    let base = ours.strip_suffix(CONTENT).and_then(|ours| ours.strip_suffix(&stable));
-    given == ours
-        || given == stable
-        || given == format!("{stable}{CONTENT}")
-        || base.is_some_and(|base| given == format!("{base}{stable}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_links_to_the_file_itself_lead_to_it() {
-        let id: ArtifactId = format!("file_{}", "a".repeat(32)).parse().unwrap();
-        let ours = format!("https://files.example.com/base/v1/files/{id}/content?exp=1&sig=a.b");
-        let check = |url: &str| find_id(url).is_some_and(|found| found == id && leads_to(url, &ours, &id));
-        for good in [
-            ours.clone(),
-            format!("https://files.example.com/base/v1/files/{id}/content"),
-            format!("https://files.example.com/base/v1/files/{id}"),
-            format!("/v1/files/{id}"),
-            format!("/v1/files/{id}/content?exp=9&sig=old"),
-        ] {
-            assert!(check(&good), "{good}");
-        }
-        for bad in [
-            "https://example.com/data.csv".to_owned(),
-            format!("https://evil.example/v1/files/{id}"),
-            format!("https://evil.example/base/v1/files/{id}/content?exp=1&sig=a.b"),
-            format!("https://files.example.com/v1/files/{id}"),
-            format!("http://files.example.com/base/v1/files/{id}"),
-            format!("http://169.254.169.254/?x=/v1/files/{id}"),
-            format!("file:///v1/files/{id}"),
-            format!("https://files.example.com/base/v1/files/{id}/content/../../x"),
-            id.to_string(),
-            format!("file_{}", "A".repeat(32)),
-            "file_é".to_owned(),
-        ] {
-            assert!(!check(&bad), "{bad}");
-        }
     }
 }

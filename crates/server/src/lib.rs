@@ -21,6 +21,7 @@ mod connection;
 mod declaration;
 mod guard;
 mod hosts;
+mod inputs;
 mod listener;
 mod observe;
 mod problem;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use crate::{
     config::Config,
+    inputs::{InputHost, InvalidInputHost},
     listener::{Address, BindError, InvalidListen, Listen},
     server::{ServeError, Server, ShutdownReport, serve},
     tokens::TokenError,

@@ -61,6 +61,9 @@ pub enum ServeError {
     /// A place cannot be listened at.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The client that fetches inputs cannot be made, for want of certificates for example.
+    #[error("no client for inputs by URL")]
+    Client(#[source] reqwest::Error),
     /// The system does not say where we listen.
     #[error("the address of a listener is not known")]
     Address(#[source] io::Error),

@@ -1,13 +1,14 @@
 //! Commands about skills that run nothing: `validate`, `inspect`, `tools`, `prompt`.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write as _, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::support::{
     bundle,
-    skillbox::{example, run, run_in},
+    skillbox::{example, executable, run, run_in},
     snapshot::shown,
 };
 
@@ -32,6 +33,48 @@ fn good_skills_are_valid() {
         };
         assert_eq!((&first["slug"], &first["valid"]), (&Value::from(name), &Value::Bool(true)), "{document}");
         assert_eq!(first["errors"], Value::Array(Vec::new()));
+    }
+}
+
+/// A bundle of so many entries of so many bytes; packed to about a fiftieth where `method` packs.
+fn large_bundle(path: &Path, entries: usize, bytes: usize, method: CompressionMethod) {
+    let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
+    let options = SimpleFileOptions::default().compression_method(method).compression_level(None);
+    zip.start_file("big/SKILL.md", options).unwrap();
+    zip.write_all(b"---\nname: big\ndescription: Is as large as it may be.\n---\n").unwrap();
+    // A few bytes of each line hardly repeat: all alike would be refused for how well they pack.
+    let mut state = 1_u64;
+    let mut data = vec![b'x'; bytes];
+    for line in data.chunks_mut(400) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let length = line.len().min(4);
+        line[..length].copy_from_slice(&state.to_be_bytes()[..length]);
+    }
+    for entry in 0..entries {
+        zip.start_file(format!("big/assets/{entry}"), options).unwrap();
+        zip.write_all(&data).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+/// Whatever is in a bundle, reading it takes at most 64 MiB: the kernel gives no more here.
+#[test]
+fn bundles_are_read_within_their_memory() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    large_bundle(&path.join("packed.skill"), 2, 31 << 20, CompressionMethod::Stored);
+    large_bundle(&path.join("unpacked.skill"), 8, 31 << 20, CompressionMethod::Deflated);
+    large_bundle(&path.join("many.skill"), 1999, 1000, CompressionMethod::Stored);
+    large_bundle(&path.join("bomb.skill"), 9, 31 << 20, CompressionMethod::Deflated);
+    for (name, code) in [("packed", 0), ("unpacked", 0), ("many", 0), ("bomb", 1)] {
+        let limited = |kibibytes: u32| {
+            let script = format!("ulimit -d {kibibytes}; exec \"$0\" validate {name}.skill");
+            Command::new("sh").args(["-c", &script]).arg(executable()).current_dir(path).output().unwrap()
+        };
+        let ran = limited(64 << 10);
+        assert_eq!(ran.status.code(), Some(code), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+        // The limit is one that would be felt.
+        assert_ne!(limited(256).status.code(), Some(code), "{name} ran with 256 KiB");
     }
 }
 

@@ -203,3 +203,38 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(found, 2);
     bytes
 }
+
+/// Whatever callers write, a line of the log stays one line, and whoever reads it in a terminal gets no control sequence.
+#[test]
+fn callers_cannot_write_into_the_log() {
+    if !require("native") {
+        return;
+    }
+    let server = Serve::with(&Options { args: vec!["-vv".to_owned()], ..Options::default() });
+    let nasty = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\n{\"level\":\"ERROR\"}\u{202e}";
+    let body = |call: Value| json!({"toolCalls": [call], "skills": [nasty]});
+    for call in [
+        json!({"toolCallId": "c1", "toolName": nasty, "args": {}}),
+        json!({"toolCallId": "c2", "toolName": "octavus_skill_run", "args": {"skill": nasty, "script": nasty}}),
+        json!({"toolCallId": "c3", "toolName": "octavus_file_read", "args": {"path": nasty}}),
+        json!({"toolCallId": "c4", "toolName": "octavus_code_run", "args": {"language": nasty, "code": nasty}}),
+    ] {
+        let path = "/v1/triggers/t/tool-calls";
+        server.request("POST", path).json(&body(call.clone())).send();
+        server.request("POST", path).json(&json!({"toolCalls": [call]})).send();
+    }
+    server.call("t", &[], &[bash("printf '\\033[2J'; mkdir -p /output; echo x > $'/output/a\\033[2J\\nb'")]);
+    server.request("GET", "/v1/triggers/%1b%5b2J/events").send();
+    server.request("GET", "/healthz").header("X-Request-Id", "a\u{1b}[2J").send();
+    server.request("POST", "/v1/skills").body("application/zip", nasty.as_bytes().to_vec()).send();
+    let log = server.log();
+    assert!(log.contains("\"a tool call is done\"") || log.contains("a tool call"), "{log}");
+    let is_bad = |character: &char| {
+        (character.is_control() && *character != '\n') || ('\u{202a}'..='\u{202e}').contains(character)
+    };
+    assert_eq!(log.chars().find(is_bad), None, "{log}");
+    for line in log.lines().filter(|line| line.starts_with('{')) {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    assert!(!log.lines().any(|line| line.starts_with("{\"level\":\"ERROR\"}")), "{log}");
+}

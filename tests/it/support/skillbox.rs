@@ -63,7 +63,8 @@ pub(crate) fn command() -> Command {
     command
 }
 
-fn cache() -> PathBuf {
+/// Where the layers of all tests of a build are.
+pub(crate) fn cache() -> PathBuf {
     let cache = executable().parent().unwrap().join("test-cache");
     fs::create_dir_all(&cache).unwrap();
     cache

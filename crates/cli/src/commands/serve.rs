@@ -72,6 +72,7 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
         token_file,
         hosts: command.allow_host.clone(),
         origins: command.allow_origin.clone(),
+        input_hosts: command.input_host.clone(),
         signed_urls,
         ..server::Config::standard()
     };

@@ -1,9 +1,18 @@
 //! Declaring, looking at and ending a trigger.
 
-use axum::http::Method;
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request},
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use sandbox::fake::Program;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::TestApp;
 
@@ -103,8 +112,8 @@ async fn urls_of_other_hosts_are_never_fetched() {
         "file:///etc/passwd".into(),
         format!("https://evil.example/{id}"),
     ] {
-        let detail = "the url of input `a` cannot be used: only links to files of this runner are taken, other hosts cannot be \
-                      allowed yet; send the content in base64";
+        let detail = "the url of input `a` cannot be used: only links to files of this runner are taken, since the operator \
+                      has listed no other host; send the content in base64";
         app.put("/v1/triggers/t", &json!({"inputs": [{"path": "a", "url": url}]}))
             .refused(422, "Unprocessable Entity", "INPUT_URL_NOT_ALLOWED", detail, json!({}))
             .await;
@@ -113,6 +122,69 @@ async fn urls_of_other_hosts_are_never_fetched() {
         app.put("/v1/triggers/t", &json!({"inputs": [{"path": "a", "url": format!("/v1/files/{id}")}]}));
     let detail = "the url of input `a` cannot be used: the file does not exist";
     gone.refused(422, "Unprocessable Entity", "INPUT_URL_NOT_ALLOWED", detail, json!({})).await;
+}
+
+/// A web server on the machine's loopback, which tells how often each path was asked for.
+async fn web_server() -> (String, Arc<Mutex<Vec<String>>>, JoinSet<()>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let answer = move |request: Request<Body>| {
+        let path = request.uri().path().to_owned();
+        log.lock().unwrap().push(path.clone());
+        async move {
+            match path.as_str() {
+                "/data.csv" => Response::new(Body::from("a,b\n")),
+                "/moved" => {
+                    let moved = Response::builder().status(302).header("Location", "/data.csv");
+                    moved.body(Body::empty()).unwrap()
+                }
+                // Without a length, so that only counting helps.
+                "/endless" => {
+                    let piece = || Ok::<_, std::convert::Infallible>(Bytes::from(vec![b'x'; 1024]));
+                    let pieces = futures_util::stream::iter(std::iter::repeat_with(piece));
+                    Response::new(Body::from_stream(pieces))
+                }
+                _ => Response::builder().status(404).body(Body::from("secret of the host")).unwrap(),
+            }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    (address, asked, serving)
+}
+
+#[tokio::test]
+async fn inputs_come_from_hosts_that_the_operator_has_listed() {
+    let (address, asked, _serving) = web_server().await;
+    let (other, other_asked, _other) = web_server().await;
+    let app = TestApp::with(|settings| {
+        settings.server.input_hosts = vec![address.parse().unwrap()];
+        settings.runner.input_bytes = 100_000;
+    });
+    let declare =
+        |url: String| app.put("/v1/triggers/t", &json!({"inputs": [{"path": "in.csv", "url": url}]}));
+    declare(format!("http://{address}/data.csv?x=1")).value().await;
+    let read = app.run("t", "c1", &Program::new().read("in.csv")).value().await;
+    assert_eq!(read["toolResults"][0]["result"]["stdout"], "a,b\n");
+    for (url, why) in [
+        (format!("http://{address}/none"), "its host answered with status 404".to_owned()),
+        (format!("http://{address}/moved"), "its host answered with status 302".to_owned()),
+        (
+            format!("http://{other}/data.csv"),
+            format!("only links to files of this runner and to {address} are taken"),
+        ),
+    ] {
+        let detail = format!("the url of input `in.csv` cannot be used: {why}");
+        declare(url).refused(422, "Unprocessable Entity", "INPUT_URL_NOT_ALLOWED", &detail, json!({})).await;
+    }
+    let detail = "input `in.csv` is larger than what is left of the limit for all inputs";
+    declare(format!("http://{address}/endless"))
+        .refused(422, "Unprocessable Entity", "INVALID_DECLARATION", detail, json!({}))
+        .await;
+    assert_eq!(*asked.lock().unwrap(), ["/data.csv", "/none", "/moved", "/endless"]);
+    assert!(other_asked.lock().unwrap().is_empty(), "a host that is not listed was asked");
 }
 
 #[tokio::test]
