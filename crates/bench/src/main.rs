@@ -12,6 +12,7 @@ mod cases;
 mod host;
 mod http;
 mod native;
+mod neighbours;
 mod report;
 mod statistics;
 
@@ -61,6 +62,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
     rows.extend(native.throughput().await?);
     rows.extend(native.idle_memory().await?);
+    rows.push(neighbours::row(&native).await?);
     rows.extend(capture::rows(&native, arguments.short).await?);
     server.stop()?;
     native.stop().await?;
