@@ -25,8 +25,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 const FILES: &str = "/v1/files/";
 const CONTENT: &str = "/content";
-/// Length of an artifact's id.
-const ID: usize = "file_".len() + 32;
 
 /// The body of `PUT /v1/triggers/{id}`.
 #[derive(Debug, Deserialize)]
@@ -149,6 +147,7 @@ async fn fetch(store: &dyn ArtifactStore, input: &str, url: &str, left: u64) -> 
     let foreign = "only links to files of this runner are taken, other hosts cannot be allowed yet; send the content in base64";
     let failed = |error: artifact::StoreError| match error.kind() {
         StoreErrorKind::NotFound => refuse("the file does not exist"),
+        StoreErrorKind::Deferred => refuse("the file is still on its way into the store"),
         StoreErrorKind::Full
         | StoreErrorKind::Mismatch
         | StoreErrorKind::Refused
@@ -174,7 +173,7 @@ async fn fetch(store: &dyn ArtifactStore, input: &str, url: &str, left: u64) -> 
 /// The first thing in a URL that is the id of an artifact.
 fn find_id(url: &str) -> Option<ArtifactId> {
     let at = url.find("file_")?;
-    url.get(at..at + ID)?.parse().ok()
+    url.get(at..at + ArtifactId::LENGTH)?.parse().ok()
 }
 
 /// Whether a URL leads to the artifact that the store's own URL leads to: the same but for query and signature, or our
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn only_links_to_the_file_itself_lead_to_it() {
-        let id: ArtifactId = format!("file_{}", "a".repeat(32)).parse().unwrap();
+        let id: ArtifactId = format!("file_{}", "a".repeat(40)).parse().unwrap();
         let ours = format!("https://files.example.com/base/v1/files/{id}/content?exp=1&sig=a.b");
         let check = |url: &str| find_id(url).is_some_and(|found| found == id && leads_to(url, &ours, &id));
         for good in [
@@ -218,7 +217,7 @@ mod tests {
             format!("file:///v1/files/{id}"),
             format!("https://files.example.com/base/v1/files/{id}/content/../../x"),
             id.to_string(),
-            format!("file_{}", "A".repeat(32)),
+            format!("file_{}", "A".repeat(40)),
             "file_é".to_owned(),
         ] {
             assert!(!check(&bad), "{bad}");
