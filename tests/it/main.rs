@@ -13,6 +13,8 @@ mod octavus;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod s3;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

@@ -56,6 +56,14 @@ impl Failure {
         Self { kind: FailureKind::Other, source: Cause(what.into()).into() }
     }
 
+    /// The same where the bucket itself was asked for: an answer without a body has no code that would say so.
+    pub(crate) fn of_bucket(mut self) -> Self {
+        if self.kind == FailureKind::NotFound {
+            self.kind = FailureKind::NoBucket;
+        }
+        self
+    }
+
     pub(crate) fn kind(&self) -> FailureKind {
         self.kind
     }

@@ -147,6 +147,10 @@ impl ArtifactStore for S3Store {
     async fn check(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let failed = |failure: Failure| failure.into_error(format!("write to `{}`", inner.location), &inner.place());
+        if !inner.keeps_headers.load(Ordering::Relaxed) {
+            let head = inner.client().head_bucket().bucket(inner.bucket()).send().await;
+            head.map_err(|error| failed(Failure::from(error).of_bucket()))?;
+        }
         let key = format!("{}check-{}", inner.location.prefix, inner.letters);
         let put = inner.client().put_object().bucket(inner.bucket()).key(&key).metadata("skillbox", "check");
         let put = put.content_disposition(CHECK_DISPOSITION).content_type("text/plain");

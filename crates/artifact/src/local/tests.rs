@@ -123,10 +123,10 @@ async fn a_sweep_removes_what_a_killed_process_left() {
     std::fs::create_dir(&dead).unwrap();
     std::fs::write(dead.join("lock"), b"").unwrap();
     // Killed while it uploaded.
-    let half = ArtifactId::random().unwrap();
+    let half = ArtifactId::new("t").unwrap();
     std::fs::write(dead.join(half.as_str()), b"half").unwrap();
     // Killed between metadata and rename.
-    let torn = ArtifactId::random().unwrap();
+    let torn = ArtifactId::new("t").unwrap();
     std::fs::write(dead.join(torn.as_str()), b"torn").unwrap();
     std::fs::create_dir_all(store.inner.shard(&torn)).unwrap();
     std::fs::write(store.inner.sidecar(&torn), b"{}").unwrap();

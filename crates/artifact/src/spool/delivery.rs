@@ -145,8 +145,8 @@ async fn settle(shared: &Shared, entry: Entry, sent: Result<StoredArtifact, Stor
         Err(error) if error.kind() == StoreErrorKind::Mismatch => {
             count(&shared.counts.lost);
             tracing::error!(artifact.id = %id, error = %error, "a file was damaged in the spool and is lost");
-            shared.state().waiting.remove(&id);
             entry.remove().await;
+            shared.state().waiting.remove(&id);
             true
         }
         Err(error) => {
