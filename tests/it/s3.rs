@@ -58,7 +58,11 @@ fn curl(url: &str) -> (u16, String, Vec<u8>) {
     let directory = TempDir::new().unwrap();
     let (head, body) = (directory.path().join("head"), directory.path().join("body"));
     let mut fetch = Command::new("curl");
-    fetch.args(["--silent", "--show-error", "--max-time", "60", "--dump-header"]).arg(&head).arg("--output").arg(&body);
+    fetch
+        .args(["--silent", "--show-error", "--max-time", "60", "--dump-header"])
+        .arg(&head)
+        .arg("--output")
+        .arg(&body);
     let done = fetch.args(["--write-out", "%{http_code}"]).arg(url).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let status = String::from_utf8(done.stdout).unwrap().parse().unwrap();
@@ -99,7 +103,8 @@ fn six_tools(access: &Access) {
     let answer = server.call("s", &["qr-code"], &calls);
     let results = answer["toolResults"].as_array().unwrap();
     assert!(results.iter().all(|result| result.get("error").is_none()), "{answer}");
-    let stored: Vec<&Value> = results.iter().filter_map(|result| result["files"].as_array()).flatten().collect();
+    let stored: Vec<&Value> =
+        results.iter().filter_map(|result| result["files"].as_array()).flatten().collect();
     assert_eq!(stored.len(), 5, "{answer}");
     for file in stored {
         let (name, url) = (file["filename"].as_str().unwrap(), file["url"].as_str().unwrap());
@@ -196,7 +201,11 @@ fn calls_work_while_the_bucket_is_away_and_their_files_come_later() {
         let code = format!("echo {name}; echo {name} > /output/{name}.txt");
         let answer = server.call(name, &[], &[bash(&code)]);
         let result = &answer["toolResults"][0]["result"];
-        assert_eq!((&result["stdout"], &result["exitCode"]), (&json!(format!("{name}\n")), &json!(0)), "{answer}");
+        assert_eq!(
+            (&result["stdout"], &result["exitCode"]),
+            (&json!(format!("{name}\n")), &json!(0)),
+            "{answer}"
+        );
         let file = &files(result)[0];
         assert_eq!((&file["error"], file.get("url")), (&json!("Upload failed"), None), "{name}: {file}");
         assert!(answer["toolResults"][0].get("files").is_none(), "{answer}");
@@ -207,13 +216,18 @@ fn calls_work_while_the_bucket_is_away_and_their_files_come_later() {
         let again = server.result(name, &bash(&code));
         assert!(again.get("outputFiles").is_none(), "{name}: {again}");
         proxy.set(Fault::None);
-        let events = server.request("GET", &format!("/v1/triggers/{name}/events")).stream().until("file-available");
+        let events =
+            server.request("GET", &format!("/v1/triggers/{name}/events")).stream().until("file-available");
         assert!(events.contains(&id), "{name}: {events}");
         let moved = server.request("GET", &format!("/v1/files/{id}")).send();
         assert_eq!(moved.status, 302, "{name}");
         assert_eq!(curl(moved.header("location").unwrap()).2, format!("{name}\n").into_bytes());
         let shown = server.status(name);
-        assert_eq!((&shown["files"][0]["id"], shown["files"].as_array().unwrap().len()), (&json!(id), 1), "{shown}");
+        assert_eq!(
+            (&shown["files"][0]["id"], shown["files"].as_array().unwrap().len()),
+            (&json!(id), 1),
+            "{shown}"
+        );
         assert!(shown["files"][0]["url"].is_string(), "{shown}");
     }
     let backlog = server.request("GET", "/readyz").send().expect(200)["storeBacklog"].clone();
@@ -264,7 +278,8 @@ fn a_killed_runner_loses_no_file() {
     let connection = server.send_only("k", &[bash(made)]);
     // Both are captured, with their manifests, and at least one is being sent.
     until("the files are in the spool", Duration::from_secs(30), || {
-        let manifests = waiting(spool.path()).iter().filter(|path| path.extension().is_some_and(|e| e == "json")).count();
+        let manifests =
+            waiting(spool.path()).iter().filter(|path| path.extension().is_some_and(|e| e == "json")).count();
         (manifests == 2 && proxy.faults() > 0).then_some(())
     });
     server.kill();
@@ -299,7 +314,14 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start() {
     let serve = |store: &str, env: &[(&str, &str)]| {
         let mut serve = command();
         serve.args(["serve", "--listen"]).arg(format!("unix:{}", place.path().join("socket").display()));
-        serve.args(["--store", store, "--s3-endpoint", &s3.access.endpoint, "--allow-missing", "cgroup,uids,landlock"]);
+        serve.args([
+            "--store",
+            store,
+            "--s3-endpoint",
+            &s3.access.endpoint,
+            "--allow-missing",
+            "cgroup,uids,landlock",
+        ]);
         serve.arg("--spool").arg(place.path().join("spool")).envs(environment(&s3.access));
         let done = serve.envs(env.iter().copied()).output().unwrap();
         (done.status.code(), String::from_utf8(done.stderr).unwrap())
@@ -330,5 +352,8 @@ fn ids_alone_open_nothing() {
     let id = answer["toolResults"][0]["files"][0]["id"].as_str().unwrap();
     assert_eq!(Request::new(server.address(), "GET", &format!("/v1/files/{id}")).send().status, 401);
     // The runner does not serve what the bucket does.
-    assert_eq!(server.request("GET", &format!("/v1/files/{id}/content?exp=9999999999&sig=a.b")).send().status, 404);
+    assert_eq!(
+        server.request("GET", &format!("/v1/files/{id}/content?exp=9999999999&sig=a.b")).send().status,
+        404
+    );
 }

@@ -25,7 +25,10 @@ const RESERVED: [(&str, &[&str]); 16] = [
     ("tower", &["server"]),
     ("tower-http", &["server"]),
     // What is pure stays pure, and what runs as PID 1 stays small.
-    ("tokio", &["artifact", "artifact-s3", "bench", "cli", "driver-native", "layer", "runner", "sandbox", "server"]),
+    (
+        "tokio",
+        &["artifact", "artifact-s3", "bench", "cli", "driver-native", "layer", "runner", "sandbox", "server"],
+    ),
     ("futures-util", &["runner", "sandbox", "server"]),
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),

@@ -110,7 +110,8 @@ impl FromStr for Location {
         let prefix = prefix.trim_end_matches('/');
         // What stands in every key must mean the same to every store and proxy on the way.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=".contains(&byte);
-        let is_part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(is_plain);
+        let is_part =
+            |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(is_plain);
         if prefix.len() > 512 || !(prefix.is_empty() || prefix.split('/').all(is_part)) {
             return Err(InvalidUrl("with a prefix of letters, digits and `-_.=` between single slashes"));
         }
@@ -190,8 +191,9 @@ async fn load(options: &S3Options, own_store: bool) -> SdkConfig {
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(FIRST_PAUSE)
         .with_max_backoff(LONGEST_PAUSE);
-    let loader =
-        aws_config::defaults(BehaviorVersion::latest()).retry_config(retries).timeout_config(timeouts(ATTEMPT));
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(retries)
+        .timeout_config(timeouts(ATTEMPT));
     let loader = match &options.credentials {
         Credentials::Chain => loader,
         Credentials::Key { id, secret } => {
@@ -246,8 +248,19 @@ mod tests {
         check("s3://my.out-puts/a/b_c=1", "my.out-puts", "a/b_c=1/");
         check("s3://outputs/a/", "outputs", "a/");
         for bad in [
-            "", "outputs", "s3:outputs", "s3://", "s3://ab", "s3:///a", "s3://Outputs", "s3://out_puts",
-            "s3://outputs/a//b", "s3://outputs/../b", "s3://outputs/a b", "s3://outputs/ä", "s3://outputs/a?b",
+            "",
+            "outputs",
+            "s3:outputs",
+            "s3://",
+            "s3://ab",
+            "s3:///a",
+            "s3://Outputs",
+            "s3://out_puts",
+            "s3://outputs/a//b",
+            "s3://outputs/../b",
+            "s3://outputs/a b",
+            "s3://outputs/ä",
+            "s3://outputs/a?b",
         ] {
             assert!(bad.parse::<Location>().is_err(), "{bad}");
         }
@@ -258,7 +271,8 @@ mod tests {
         for good in ["http://127.0.0.1:3900", "https://s3.example.com/", "http://[::1]:1/base"] {
             assert!(is_endpoint(good), "{good}");
         }
-        for bad in ["", "s3.example.com", "https://", "ftp://x", "http://user@x", "http://x?y", "http://a b"] {
+        for bad in ["", "s3.example.com", "https://", "ftp://x", "http://user@x", "http://x?y", "http://a b"]
+        {
             assert!(!is_endpoint(bad), "{bad}");
         }
     }

@@ -79,7 +79,9 @@ impl Failure {
             | FailureKind::WrongRegion
             | FailureKind::NotImplemented => StoreErrorKind::Refused,
             FailureKind::Full => StoreErrorKind::Full,
-            FailureKind::Corrupted | FailureKind::Unreachable | FailureKind::Other => StoreErrorKind::Unavailable,
+            FailureKind::Corrupted | FailureKind::Unreachable | FailureKind::Other => {
+                StoreErrorKind::Unavailable
+            }
         };
         let error = StoreError::new(kind, doing);
         let error = match self.kind.hint(place) {
@@ -128,7 +130,9 @@ where
             SdkError::ServiceError(service) => {
                 of_code(service.err().code().unwrap_or_default(), service.raw().status().as_u16())
             }
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_without_credentials(&text) => {
+            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
+                if is_without_credentials(&text) =>
+            {
                 FailureKind::NoCredentials
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => FailureKind::Unreachable,
@@ -152,9 +156,11 @@ fn of_code(code: &str, status: u16) -> FailureKind {
         }
         // A connection that is cut in the middle of a body looks like this from the other side.
         "IncompleteBody" | "RequestTimeout" => FailureKind::Corrupted,
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            FailureKind::BadCredentials
-        }
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired" => FailureKind::BadCredentials,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => FailureKind::Denied,
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             FailureKind::WrongRegion

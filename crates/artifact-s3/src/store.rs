@@ -99,15 +99,15 @@ impl ArtifactStore for S3Store {
         let inner = &*self.inner;
         let now = SystemTime::now();
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            StoreError::new(StoreErrorKind::Refused, format!("sign a link to artifact `{id}`")).with_source(source)
+            StoreError::new(StoreErrorKind::Refused, format!("sign a link to artifact `{id}`"))
+                .with_source(source)
         };
         let signing = PresigningConfig::builder().start_time(now).expires_in(inner.link_lifetime).build();
         let signing = signing.map_err(|error| failed(error.into()))?;
         let get = inner.clients.links.get_object().bucket(inner.bucket()).key(inner.key(id));
-        let signed = get
-            .presigned(signing)
-            .await
-            .map_err(|error| Failure::from(error).into_error(format!("sign a link to artifact `{id}`"), &inner.place()))?;
+        let signed = get.presigned(signing).await.map_err(|error| {
+            Failure::from(error).into_error(format!("sign a link to artifact `{id}`"), &inner.place())
+        })?;
         Ok(SignedUrl { url: signed.uri().to_owned(), expires: now.checked_add(inner.link_lifetime) })
     }
 
@@ -146,7 +146,8 @@ impl ArtifactStore for S3Store {
 
     async fn check(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
-        let failed = |failure: Failure| failure.into_error(format!("write to `{}`", inner.location), &inner.place());
+        let failed =
+            |failure: Failure| failure.into_error(format!("write to `{}`", inner.location), &inner.place());
         if !inner.keeps_headers.load(Ordering::Relaxed) {
             let head = inner.client().head_bucket().bucket(inner.bucket()).send().await;
             head.map_err(|error| failed(Failure::from(error).of_bucket()))?;
@@ -171,7 +172,8 @@ impl ArtifactStore for S3Store {
         let inner = &*self.inner;
         let dead = SystemTime::now().checked_sub(DEAD_AFTER);
         let is_dead = |initiated: SystemTime| dead.is_some_and(|dead| initiated < dead);
-        let uploads = inner.abort_unfinished(&inner.location.prefix, &|_, initiated| is_dead(initiated)).await?;
+        let uploads =
+            inner.abort_unfinished(&inner.location.prefix, &|_, initiated| is_dead(initiated)).await?;
         Ok(Swept { uploads })
     }
 
@@ -221,7 +223,11 @@ impl Inner {
     }
 
     /// Writes a record of its own.
-    pub(crate) async fn put_record(&self, id: &ArtifactId, metadata: &ArtifactMetadata) -> Result<(), Failure> {
+    pub(crate) async fn put_record(
+        &self,
+        id: &ArtifactId,
+        metadata: &ArtifactMetadata,
+    ) -> Result<(), Failure> {
         let json = serde_json::to_vec(metadata).unwrap_or_default();
         let put = self.client().put_object().bucket(self.bucket()).key(self.record_key(id));
         let put = put.content_type("application/octet-stream").content_disposition("attachment");
@@ -237,17 +243,26 @@ impl Inner {
     }
 
     /// The record of an object of this size.
-    async fn record(&self, id: &ArtifactId, record: Option<Record>, size: i64) -> Result<ArtifactMetadata, StoreError> {
+    async fn record(
+        &self,
+        id: &ArtifactId,
+        record: Option<Record>,
+        size: i64,
+    ) -> Result<ArtifactMetadata, StoreError> {
         let metadata = match record {
             Some(Record::Here(metadata)) => metadata,
             Some(Record::Beside) => {
-                let got = self.client().get_object().bucket(self.bucket()).key(self.record_key(id)).send().await;
+                let got =
+                    self.client().get_object().bucket(self.bucket()).key(self.record_key(id)).send().await;
                 let got = got.map_err(|error| self.missing(id, error.into()))?;
                 let mut json = Vec::new();
                 let mut body = got.body.into_async_read().take(RECORD);
                 let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-                    StoreError::new(StoreErrorKind::Unavailable, format!("read the record of artifact `{id}`"))
-                        .with_source(source)
+                    StoreError::new(
+                        StoreErrorKind::Unavailable,
+                        format!("read the record of artifact `{id}`"),
+                    )
+                    .with_source(source)
                 };
                 body.read_to_end(&mut json).await.map_err(|error| failed(error.into()))?;
                 serde_json::from_slice(&json).map_err(|error| failed(error.into()))?
@@ -256,7 +271,8 @@ impl Inner {
             None => return Err(StoreError::not_found(id)),
         };
         if u64::try_from(size) != Ok(metadata.size) {
-            let doing = format!("find artifact `{id}`: it has {size} bytes, but {} were stored", metadata.size);
+            let doing =
+                format!("find artifact `{id}`: it has {size} bytes, but {} were stored", metadata.size);
             return Err(StoreError::new(StoreErrorKind::Mismatch, doing));
         }
         Ok(metadata)
@@ -269,7 +285,10 @@ impl Inner {
         }
         let head = self.client().head_object().bucket(self.bucket()).key(key).send().await?;
         let kept = head.content_disposition() == Some(CHECK_DISPOSITION)
-            && head.metadata().and_then(|metadata| metadata.get("skillbox")).is_some_and(|kept| kept == "check");
+            && head
+                .metadata()
+                .and_then(|metadata| metadata.get("skillbox"))
+                .is_some_and(|kept| kept == "check");
         self.keeps_headers.store(kept, Ordering::Relaxed);
         Ok(kept)
     }

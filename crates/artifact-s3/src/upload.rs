@@ -14,7 +14,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use artifact::{
-    ArtifactId, Expected, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact, Upload, compare,
+    ArtifactId, Expected, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact, Upload,
+    compare,
 };
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -129,7 +130,9 @@ impl S3Upload {
         // `NotFound` would be the upload, which somebody else has removed; the artifact is ours to store.
         let error = failure.into_error(self.doing(), &self.inner.place());
         match error.kind() {
-            StoreErrorKind::NotFound => StoreError::new(StoreErrorKind::Unavailable, self.doing()).with_source(error),
+            StoreErrorKind::NotFound => {
+                StoreError::new(StoreErrorKind::Unavailable, self.doing()).with_source(error)
+            }
             _ => error,
         }
     }
@@ -353,7 +356,8 @@ async fn put(
     let mut sending = 1;
     loop {
         let (name, value) = headers.record.clone();
-        let request = inner.client().put_object().bucket(inner.bucket()).key(inner.key(id)).metadata(name, value);
+        let request =
+            inner.client().put_object().bucket(inner.bucket()).key(inner.key(id)).metadata(name, value);
         let request = request
             .content_type(&headers.content_type)
             .content_disposition(&headers.content_disposition)

@@ -55,7 +55,11 @@ fn pattern(size: usize) -> Bytes {
     (0..=250_u8).cycle().take(size).collect::<Vec<_>>().into()
 }
 
-async fn put(store: &dyn ArtifactStore, new: NewArtifact, content: &Bytes) -> Result<StoredArtifact, StoreError> {
+async fn put(
+    store: &dyn ArtifactStore,
+    new: NewArtifact,
+    content: &Bytes,
+) -> Result<StoredArtifact, StoreError> {
     let mut upload = store.begin(new).await?;
     for at in (0..content.len()).step_by(MIB) {
         upload.write(content.slice(at..content.len().min(at + MIB))).await?;
@@ -113,7 +117,10 @@ fn garage() -> bool {
         return true;
     }
     let required = std::env::var("REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == "garage"), "REQUIRE names garage, but there is none");
+    assert!(
+        !required.split(',').any(|name| name.trim() == "garage"),
+        "REQUIRE names garage, but there is none"
+    );
     eprintln!("skipped: no garage: run tests/setup.sh");
     false
 }
@@ -225,10 +232,14 @@ async fn what_an_operator_got_wrong_is_said_with_what_to_do() {
 async fn links_name_the_public_endpoint_and_no_byte_of_the_user() {
     let server = S3s::start();
     let public = Some("https://files.example.com".to_owned());
-    let store = S3Store::connect(S3Options { public_endpoint: public, ..options(&server.access) }).await.unwrap();
+    let store =
+        S3Store::connect(S3Options { public_endpoint: public, ..options(&server.access) }).await.unwrap();
     let stored = put(&store, new("needle.csv", 30), &pattern(3)).await.unwrap();
     let url = store.url(&stored.id).await.unwrap().url;
-    assert!(url.starts_with(&format!("https://files.example.com/{BUCKET}/some/prefix/{}/", stored.id.group())), "{url}");
+    assert!(
+        url.starts_with(&format!("https://files.example.com/{BUCKET}/some/prefix/{}/", stored.id.group())),
+        "{url}"
+    );
     assert!(url.contains("X-Amz-Expires=600") && !url.contains("needle"), "{url}");
 }
 

@@ -94,10 +94,7 @@ pub async fn a_mismatch_is_not_acknowledged(store: &dyn ArtifactStore) {
             let mut upload = begin(store, "mismatch.bin").await;
             let id = upload.id().clone();
             upload.write(Bytes::from(content.clone())).await.expect("write");
-            let error = upload
-                .finish(expected)
-                .await
-                .expect_err("a mismatch must not be acknowledged");
+            let error = upload.finish(expected).await.expect_err("a mismatch must not be acknowledged");
             assert_eq!(error.kind(), StoreErrorKind::Mismatch);
             assert_not_found(store, &id).await;
         }

@@ -76,8 +76,8 @@ impl FromStr for ArtifactId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let letters = text.strip_prefix(PREFIX).ok_or(InvalidArtifactId)?;
         // The id becomes a path: nothing but the letters of base32 may pass, so no separator and no dot.
-        let valid =
-            text.len() == Self::LENGTH && letters.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        let valid = text.len() == Self::LENGTH
+            && letters.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidArtifactId) }
     }
 }

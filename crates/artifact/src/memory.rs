@@ -77,11 +77,7 @@ impl MemoryStore {
 impl ArtifactStore for MemoryStore {
     async fn begin(&self, new: NewArtifact) -> Result<Box<dyn Upload>, StoreError> {
         self.failing()?;
-        Ok(Box::new(MemoryUpload {
-            store: self.clone(),
-            new,
-            bytes: BytesMut::new(),
-        }))
+        Ok(Box::new(MemoryUpload { store: self.clone(), new, bytes: BytesMut::new() }))
     }
 
     async fn url(&self, id: &ArtifactId) -> Result<SignedUrl, StoreError> {

@@ -170,7 +170,7 @@ async fn large(native: &Native) -> anyhow::Result<Vec<Row>> {
 }
 
 /// KiB of this process in memory.
-fn resident() -> anyhow::Result<f64> {
+pub(crate) fn resident() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
     text.lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok())

@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod native;
 mod report;
+mod s3;
 mod statistics;
 
 use std::path::PathBuf;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Leave out the rows that move a gigabyte
     #[arg(long)]
     short: bool,
+    /// Only the rows of S3
+    #[arg(long)]
+    only_s3: bool,
 }
 
 fn main() -> ExitCode {
@@ -56,12 +60,17 @@ fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let before = report::Machine::now();
+    if arguments.only_s3 {
+        report::print(&before, &s3::rows(arguments.short).await?);
+        return Ok(());
+    }
     let native = native::Native::start().await?;
     let server = http::Server::start(&arguments.skillbox)?;
     let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
     rows.extend(native.throughput().await?);
     rows.extend(native.idle_memory().await?);
     rows.extend(capture::rows(&native, arguments.short).await?);
+    rows.extend(s3::rows(arguments.short).await?);
     server.stop()?;
     native.stop().await?;
     report::print(&before, &rows);

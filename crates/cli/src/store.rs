@@ -68,8 +68,12 @@ fn spool_directory(given: &S3) -> Result<PathBuf, CommandError> {
         return Ok(directory.clone());
     }
     let state = options::state_directory().ok_or_else(|| {
-        CommandError::new(Kind::Configuration, "NO_SPOOL", "there is no place where files can wait for the bucket")
-            .hint("name a directory with `--spool`, or set HOME")
+        CommandError::new(
+            Kind::Configuration,
+            "NO_SPOOL",
+            "there is no place where files can wait for the bucket",
+        )
+        .hint("name a directory with `--spool`, or set HOME")
     })?;
     Ok(state.join("spool"))
 }

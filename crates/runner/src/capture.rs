@@ -16,7 +16,8 @@ mod upload;
 use std::collections::HashMap;
 
 use artifact::{
-    Arrival, ArtifactId, ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits, Sha256Digest, select,
+    Arrival, ArtifactId, ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits,
+    Sha256Digest, select,
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use sandbox::{Entry, EntryKind, FetchFile, FetchItem, FileError, Sandbox, SandboxError, layout};
@@ -117,8 +118,15 @@ pub(crate) async fn capture(
     let selection = select(changed, &to.limits);
     let note = [selection.note(), listing.truncated.then(|| more_than(to.entries))];
     let note: Vec<String> = note.into_iter().flatten().collect();
-    let mut round =
-        Round { to, seen, on_file, slots: Vec::new(), takes: Vec::new(), arrivals: Vec::new(), faults: Faults::default() };
+    let mut round = Round {
+        to,
+        seen,
+        on_file,
+        slots: Vec::new(),
+        takes: Vec::new(),
+        arrivals: Vec::new(),
+        faults: Faults::default(),
+    };
     for choice in selection.choices {
         round.choose(choice);
     }
@@ -304,12 +312,7 @@ impl<'a> Round<'a> {
             tracing::error!(files = lost, deferred, error, "output files could not be stored");
         }
         let files = self.slots.into_iter().flatten().collect();
-        Captured {
-            files,
-            arrivals: self.arrivals,
-            incomplete: self.faults.lost > 0,
-            ..Captured::default()
-        }
+        Captured { files, arrivals: self.arrivals, incomplete: self.faults.lost > 0, ..Captured::default() }
     }
 }
 

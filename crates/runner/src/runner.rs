@@ -16,8 +16,8 @@ use tool::OutputFileState;
 use crate::{
     CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
     Skills, TriggerId, TriggerStatus,
-    directory::{Directory, Entry},
     capture::Awaited,
+    directory::{Directory, Entry},
     fault::chain,
     progress::{ProgressKind, ProgressLog},
     trigger::{Incoming, Message, Trigger},

@@ -139,7 +139,8 @@ impl Shared {
             Fault::None => {}
             Fault::Refuse => return client.shutdown(Shutdown::Both),
             Fault::Status { code, .. } => {
-                let answer = format!("HTTP/1.1 {code} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let answer =
+                    format!("HTTP/1.1 {code} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 return client.write_all(answer.as_bytes());
             }
             Fault::Hang => {

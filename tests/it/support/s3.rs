@@ -63,7 +63,8 @@ impl S3s {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (stop, mut stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let mut connections = JoinSet::new();
@@ -89,8 +90,10 @@ impl S3s {
     /// The keys of all objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         let bucket = self.directory.path().join(BUCKET);
-        let mut keys: Vec<String> =
-            files(&bucket).iter().map(|path| path.strip_prefix(&bucket).unwrap().display().to_string()).collect();
+        let mut keys: Vec<String> = files(&bucket)
+            .iter()
+            .map(|path| path.strip_prefix(&bucket).unwrap().display().to_string())
+            .collect();
         keys.sort();
         keys
     }
@@ -142,7 +145,11 @@ impl Garage {
         let mut command = Command::new(program);
         command.arg("-c").arg(&file).args(["server", "--single-node", "--default-bucket"]);
         command.env("GARAGE_DEFAULT_ACCESS_KEY", &key).env("GARAGE_DEFAULT_SECRET_KEY", &secret);
-        command.env("GARAGE_DEFAULT_BUCKET", BUCKET).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .env("GARAGE_DEFAULT_BUCKET", BUCKET)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         let mut child = command.spawn().unwrap();
         let since = Instant::now();
         while !is_healthy(admin) {

@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    disk::{blocking, create_directory, create_file, ignore_missing, io_error, lock_directory, sync_directory},
+    disk::{
+        blocking, create_directory, create_file, ignore_missing, io_error, lock_directory, sync_directory,
+    },
     id::{ArtifactId, random_letters},
     media_type::MediaType,
     store::{Expected, NewArtifact, Sha256Digest, StoreError, StoreErrorKind},
@@ -168,10 +170,12 @@ impl Spool {
 
     /// Takes over what dead processes have left: the artifacts, and how many torn ones were removed.
     pub(super) async fn adopt(&self, budget: &Arc<Budget>) -> Result<(Vec<Entry>, u64), StoreError> {
-        let (directory, own, budget) = (self.directory.clone(), self.own.directory.clone(), Arc::clone(budget));
+        let (directory, own, budget) =
+            (self.directory.clone(), self.own.directory.clone(), Arc::clone(budget));
         blocking(move || {
-            adopt(&directory, &own, &budget)
-                .map_err(|error| io_error(format!("look through the spool at `{}`", directory.display()), error))
+            adopt(&directory, &own, &budget).map_err(|error| {
+                io_error(format!("look through the spool at `{}`", directory.display()), error)
+            })
         })
         .await
     }
@@ -280,7 +284,8 @@ impl Entry {
 impl Drop for Place {
     fn drop(&mut self) {
         // Only where nothing waits in it: an entry would be found by the next process.
-        let is_content = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() != "lock");
+        let is_content =
+            |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() != "lock");
         if fs::read_dir(&self.directory).is_ok_and(|mut entries| !entries.any(is_content)) {
             drop(fs::remove_dir_all(&self.directory));
         }
@@ -311,7 +316,8 @@ fn adopt(directory: &Path, own: &Path, budget: &Arc<Budget>) -> io::Result<(Vec<
             continue;
         }
         // No lock file: it was killed before it could make one, as those who come wait for our guard.
-        let Ok(lock) = File::options().read(true).write(true).create(true).truncate(false).open(place.join("lock"))
+        let Ok(lock) =
+            File::options().read(true).write(true).create(true).truncate(false).open(place.join("lock"))
         else {
             continue;
         };

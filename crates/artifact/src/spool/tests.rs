@@ -43,7 +43,8 @@ async fn put(store: &SpooledStore, size: usize) -> (ArtifactId, Result<StoredArt
 
 /// All files of the spool, but for locks.
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let places = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let places =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let files = places.flat_map(|place| fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
     files.filter(|path| !path.ends_with("lock")).collect()
 }
@@ -56,7 +57,9 @@ async fn arrive(store: &SpooledStore, id: &ArtifactId) -> StoredArtifact {
 /// As `kill -9` does: nothing is finished or removed, but the locks are free. Only files tell what was.
 fn killed(directory: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
-    for place in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+    for place in
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
         let to = copy.path().join(place.file_name().unwrap());
         fs::create_dir(&to).unwrap();
         for file in fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()) {

@@ -69,8 +69,7 @@ impl SpooledUpload {
             Body::Memory { pieces, .. } => {
                 let shared = Arc::clone(&self.shared);
                 let id = self.new.id.clone();
-                let draft =
-                    blocking(move || shared.spool.draft(&id, Reserved::none(&shared.budget))).await;
+                let draft = blocking(move || shared.spool.draft(&id, Reserved::none(&shared.budget))).await;
                 match draft {
                     Ok(draft) => (draft, pieces),
                     Err(error) => return self.go_direct(&error, None, pieces).await,
@@ -190,8 +189,10 @@ impl Upload for SpooledUpload {
 
     async fn finish(mut self: Box<Self>, expected: Expected) -> Result<StoredArtifact, StoreError> {
         if expected.size != self.size {
-            let doing =
-                format!("store artifact `{}`: {} bytes came instead of {}", self.new.id, self.size, expected.size);
+            let doing = format!(
+                "store artifact `{}`: {} bytes came instead of {}",
+                self.new.id, self.size, expected.size
+            );
             return Err(StoreError::new(StoreErrorKind::Mismatch, doing));
         }
         // Large content is on the disk before its manifest is: with no room for its end, it goes the other way.
