@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests use beside Rust: Debian packages, uv, an ordinary user with subordinate ids.
+# Installs what the tests use beside Rust: Debian packages, uv, an S3 server, an ordinary user with subordinate ids.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,13 @@ if [[ ! -x target/tools/bin/uv ]]; then
   mkdir -p target
   /usr/bin/python3 -m venv target/tools
   target/tools/bin/pip install --quiet --disable-pip-version-check uv
+fi
+
+# A full S3 server. It takes minutes to build, so it stays outside of the target directory.
+garage_version=2.5.0
+garage="${XDG_CACHE_HOME:-$HOME/.cache}/skillbox-test/garage"
+if ! "$garage/bin/garage" --version 2>/dev/null | grep -q "v\?$garage_version"; then
+  cargo install --quiet garage --version "$garage_version" --locked --root "$garage"
 fi
 
 # The ordinary user that rootless tests run as; useradd gives it subordinate ids.

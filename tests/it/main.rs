@@ -15,6 +15,8 @@ mod readme;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod s3;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

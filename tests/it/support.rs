@@ -2,8 +2,10 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod proxy;
 pub(crate) mod remains;
 pub(crate) mod require;
+pub(crate) mod s3;
 pub(crate) mod serve;
 pub(crate) mod skillbox;
 pub(crate) mod snapshot;

@@ -2,8 +2,10 @@
 //!
 //! The functions panic with what was broken. They leave nothing behind in the store but may run on one with content.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use tokio::io::AsyncReadExt as _;
+use tokio::{io::AsyncReadExt as _, time::Instant};
 
 use crate::{
     id::ArtifactId,
@@ -13,6 +15,9 @@ use crate::{
         Upload,
     },
 };
+
+/// How long an upload may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs every check.
 pub async fn all(store: &dyn ArtifactStore) {
@@ -25,6 +30,7 @@ pub async fn all(store: &dyn ArtifactStore) {
     removal_is_idempotent(store).await;
     odd_names_are_kept(store).await;
     uploads_run_side_by_side(store).await;
+    an_upload_may_be_tried_again_under_its_id(store).await;
     sweep_spares_what_is_alive(store).await;
     urls_hold_no_user_bytes(store).await;
 }
@@ -88,10 +94,7 @@ pub async fn a_mismatch_is_not_acknowledged(store: &dyn ArtifactStore) {
             let mut upload = begin(store, "mismatch.bin").await;
             let id = upload.id().clone();
             upload.write(Bytes::from(content.clone())).await.expect("write");
-            let error = upload
-                .finish(MediaType::OCTET_STREAM, expected)
-                .await
-                .expect_err("a mismatch must not be acknowledged");
+            let error = upload.finish(expected).await.expect_err("a mismatch must not be acknowledged");
             assert_eq!(error.kind(), StoreErrorKind::Mismatch);
             assert_not_found(store, &id).await;
         }
@@ -120,7 +123,7 @@ pub async fn removal_is_idempotent(store: &dyn ArtifactStore) {
     remove(store, &stored.id).await;
     assert_not_found(store, &stored.id).await;
     remove(store, &stored.id).await;
-    remove(store, &ArtifactId::random().expect("random numbers")).await;
+    remove(store, &ArtifactId::new("conformance").expect("random numbers")).await;
 }
 
 /// Names are data, whatever is in them.
@@ -151,6 +154,24 @@ pub async fn uploads_run_side_by_side(store: &dyn ArtifactStore) {
     }
 }
 
+/// What was given up can be uploaded under the same id, and is one artifact then.
+pub async fn an_upload_may_be_tried_again_under_its_id(store: &dyn ArtifactStore) {
+    let content = pattern(2 * 1024 * 1024);
+    let new = new("again.bin");
+    let mut upload = store.begin(new.clone()).await.expect("begin");
+    upload.write(Bytes::copy_from_slice(&content[..1024 * 1024])).await.expect("write");
+    drop(upload);
+    store.discard(&new.id).await.expect("discard");
+    assert_not_found(store, &new.id).await;
+    let mut upload = store.begin(new.clone()).await.expect("begin");
+    upload.write(Bytes::from(content.clone())).await.expect("write");
+    let stored = finish(upload, &content).await.expect("finish");
+    assert_eq!(stored.id, new.id);
+    store.discard(&new.id).await.expect("discard");
+    assert_content(store, &new.id, &content).await;
+    remove(store, &new.id).await;
+}
+
 /// A sweep removes neither artifacts nor uploads that are still going on.
 pub async fn sweep_spares_what_is_alive(store: &dyn ArtifactStore) {
     let stored = put(store, "kept.txt", &[b"abc"]).await;
@@ -175,9 +196,13 @@ pub async fn urls_hold_no_user_bytes(store: &dyn ArtifactStore) {
     remove(store, &stored.id).await;
 }
 
+fn new(name: &str) -> NewArtifact {
+    let deadline = Instant::now() + PATIENCE;
+    NewArtifact::new("conformance", name, MediaType::OCTET_STREAM, deadline).expect("random numbers")
+}
+
 async fn begin(store: &dyn ArtifactStore, name: &str) -> Box<dyn Upload> {
-    let new = NewArtifact { trigger: "conformance".to_owned(), file_name: name.to_owned() };
-    store.begin(new).await.expect("begin")
+    store.begin(new(name)).await.expect("begin")
 }
 
 async fn put(store: &dyn ArtifactStore, name: &str, pieces: &[&[u8]]) -> StoredArtifact {
@@ -190,7 +215,7 @@ async fn put(store: &dyn ArtifactStore, name: &str, pieces: &[&[u8]]) -> StoredA
 
 async fn finish(upload: Box<dyn Upload>, content: &[u8]) -> Result<StoredArtifact, StoreError> {
     let expected = Expected { size: content.len() as u64, sha256: Some(Sha256Digest::of(content)) };
-    upload.finish(MediaType::OCTET_STREAM, expected).await
+    upload.finish(expected).await
 }
 
 async fn remove(store: &dyn ArtifactStore, id: &ArtifactId) {

@@ -6,6 +6,7 @@
 
 pub mod conformance;
 mod content_headers;
+mod disk;
 mod id;
 mod local;
 mod media_type;
@@ -13,6 +14,7 @@ pub mod memory;
 mod name;
 mod rules;
 mod signed_urls;
+mod spool;
 mod store;
 
 pub use crate::{
@@ -25,8 +27,9 @@ pub use crate::{
         Choice, LeftOut, OutputEntry, OutputEntryKind, OutputLimits, Reason, Selected, Selection, select,
     },
     signed_urls::{LinkError, SignedUrls, UrlKey},
+    spool::{SpoolOptions, SpooledStore},
     store::{
-        ArtifactMetadata, ArtifactStore, Content, Expected, NewArtifact, Sha256Digest, SignedUrl, StoreError,
-        StoreErrorKind, StoredArtifact, Swept, Upload,
+        Arrival, ArtifactMetadata, ArtifactStore, Backlog, Content, Expected, NewArtifact, Sha256Digest,
+        SignedUrl, StoreError, StoreErrorKind, StoredArtifact, Swept, Upload, compare,
     },
 };

@@ -17,19 +17,19 @@ mod commit;
 mod upload;
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::File,
     io::{self, Cursor, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
-use tokio::{io::AsyncReadExt as _, task::spawn_blocking};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    id::ArtifactId,
+    disk::{blocking, create_directory, create_file, ignore_missing, io_error, lock_directory},
+    id::{ArtifactId, random_letters},
     local::{
         commit::{read_metadata, remove_artifact},
         upload::LocalUpload,
@@ -121,7 +121,7 @@ impl LocalStore {
         create_directory(&artifacts).map_err(failed)?;
         create_directory(&incoming).map_err(failed)?;
         // Held until the instance has its own lock, so that no sweep takes it for dead, and no two keys are made.
-        let _guard = lock_incoming(&incoming).map_err(failed)?;
+        let _guard = lock_directory(&incoming).map_err(failed)?;
         let instance = Instance::create(&incoming)?;
         let urls = match urls {
             LocalUrls::Signed { base_url, lifetime } => {
@@ -145,7 +145,7 @@ impl LocalStore {
 #[async_trait]
 impl ArtifactStore for LocalStore {
     async fn begin(&self, new: NewArtifact) -> Result<Box<dyn Upload>, StoreError> {
-        Ok(Box::new(LocalUpload::new(Arc::clone(&self.inner), new)?))
+        Ok(Box::new(LocalUpload::new(Arc::clone(&self.inner), new)))
     }
 
     async fn url(&self, id: &ArtifactId) -> Result<SignedUrl, StoreError> {
@@ -234,7 +234,7 @@ impl Inner {
 
 impl Instance {
     fn create(incoming: &Path) -> Result<Self, StoreError> {
-        let directory = incoming.join(ArtifactId::random()?.letters());
+        let directory = incoming.join(random_letters()?);
         let failed = |error| io_error(format!("create `{}`", directory.display()), error);
         create_directory(&directory).map_err(failed)?;
         let lock = create_file(&directory.join("lock")).map_err(failed)?;
@@ -252,7 +252,7 @@ impl Drop for Instance {
 
 /// Removes what instances that are dead have left.
 fn sweep(inner: &Inner) -> io::Result<Swept> {
-    let _guard = lock_incoming(&inner.incoming)?;
+    let _guard = lock_directory(&inner.incoming)?;
     let mut swept = Swept::default();
     for entry in std::fs::read_dir(&inner.incoming)? {
         let directory = entry?.path();
@@ -322,33 +322,6 @@ fn load_key(directory: &Path) -> Result<UrlKey, StoreError> {
     }
 }
 
-/// The lock ends when the file is closed.
-fn lock_incoming(incoming: &Path) -> io::Result<File> {
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(incoming.join("lock"))?;
-    lock.lock()?;
-    Ok(lock)
-}
-
-fn create_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-fn create_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 fn file_url(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let mut url = "file://".to_owned();
@@ -361,28 +334,6 @@ fn file_url(path: &Path) -> String {
         }
     }
     url
-}
-
-fn io_error(doing: String, error: io::Error) -> StoreError {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
-        io::ErrorKind::PermissionDenied
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::NotFound => StoreErrorKind::Refused,
-        _ => StoreErrorKind::Unavailable,
-    };
-    StoreError::new(kind, doing).with_source(error)
-}
-
-/// The one way from async code to files.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StoreError::new(StoreErrorKind::Unavailable, "work on files").with_source(error)),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::{
     collections::HashMap,
     io::Cursor,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -14,10 +13,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     id::ArtifactId,
-    media_type::MediaType,
     store::{
         ArtifactMetadata, ArtifactStore, Content, Expected, NewArtifact, Sha256Digest, SignedUrl, StoreError,
-        StoreErrorKind, StoredArtifact, Swept, Upload, compare, unix_seconds,
+        StoreErrorKind, StoredArtifact, Swept, Upload, compare,
     },
 };
 
@@ -36,7 +34,6 @@ struct State {
 #[derive(Debug)]
 struct MemoryUpload {
     store: MemoryStore,
-    id: ArtifactId,
     new: NewArtifact,
     bytes: BytesMut,
 }
@@ -80,12 +77,7 @@ impl MemoryStore {
 impl ArtifactStore for MemoryStore {
     async fn begin(&self, new: NewArtifact) -> Result<Box<dyn Upload>, StoreError> {
         self.failing()?;
-        Ok(Box::new(MemoryUpload {
-            store: self.clone(),
-            id: ArtifactId::random()?,
-            new,
-            bytes: BytesMut::new(),
-        }))
+        Ok(Box::new(MemoryUpload { store: self.clone(), new, bytes: BytesMut::new() }))
     }
 
     async fn url(&self, id: &ArtifactId) -> Result<SignedUrl, StoreError> {
@@ -118,7 +110,7 @@ impl ArtifactStore for MemoryStore {
 #[async_trait]
 impl Upload for MemoryUpload {
     fn id(&self) -> &ArtifactId {
-        &self.id
+        &self.new.id
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
@@ -127,25 +119,14 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    async fn finish(
-        self: Box<Self>,
-        media_type: MediaType,
-        expected: Expected,
-    ) -> Result<StoredArtifact, StoreError> {
+    async fn finish(self: Box<Self>, expected: Expected) -> Result<StoredArtifact, StoreError> {
         self.store.failing()?;
-        let Self { store, id, new, bytes } = *self;
+        let Self { store, new, bytes } = *self;
         let (size, sha256) = (bytes.len() as u64, Sha256Digest::of(&bytes));
-        compare(&id, size, sha256, expected)?;
-        let metadata = ArtifactMetadata {
-            file_name: new.file_name,
-            media_type: media_type.clone(),
-            size,
-            sha256,
-            trigger: new.trigger,
-            created: unix_seconds(SystemTime::now()),
-        };
-        store.state().artifacts.insert(id.clone(), (metadata, bytes.freeze()));
-        Ok(StoredArtifact { id, size, sha256, media_type })
+        compare(&new.id, size, sha256, expected)?;
+        let metadata = new.metadata(size, sha256);
+        store.state().artifacts.insert(new.id.clone(), (metadata, bytes.freeze()));
+        Ok(StoredArtifact { id: new.id, size, sha256, media_type: new.media_type })
     }
 
     async fn abort(self: Box<Self>) {}

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_link_works_until_it_expires_and_only_with_its_key() {
-        let id = ArtifactId::random().unwrap();
+        let id = ArtifactId::new("t").unwrap();
         let (path, query) = link(&id);
         assert_eq!(urls(1).verify(&path, &query, at(0)), Ok(id.clone()));
         assert_eq!(urls(1).verify(&path, &query, at(59)), Ok(id));
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn any_change_makes_a_link_invalid() {
-        let id = ArtifactId::random().unwrap();
-        let other = ArtifactId::random().unwrap();
+        let id = ArtifactId::new("t").unwrap();
+        let other = ArtifactId::new("t").unwrap();
         let (path, query) = link(&id);
         let exp = format!("exp={}", (NOW.as_secs() + 60));
         assert!(query.starts_with(&exp));
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn any_request_is_refused_and_never_panics() {
         proptest!(|(path in any::<String>(), query in "(exp|sig|=|&|[0-9.A-Za-z%-]){0,40}", raw in any::<String>())| {
-            let (good, _) = link(&ArtifactId::random().unwrap());
+            let (good, _) = link(&ArtifactId::new("t").unwrap());
             for path in [path, good] {
                 prop_assert_eq!(urls(1).verify(&path, &query, at(0)), Err(LinkError::Invalid));
                 prop_assert_eq!(urls(1).verify(&path, &raw, at(0)), Err(LinkError::Invalid));

@@ -9,15 +9,15 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, sync::oneshot, time::Instant};
 
 use crate::{id::ArtifactId, media_type::MediaType};
 
 /// Where output files are kept after their sandbox is gone. Shared by all triggers.
 #[async_trait]
 pub trait ArtifactStore: fmt::Debug + Send + Sync {
-    /// Starts an upload under a new id. Nothing can be seen under the id before [`Upload::finish`] has returned `Ok`.
-    /// Any number of uploads may run at once.
+    /// Starts an upload under the id that the sender chose. Nothing can be seen under it before [`Upload::finish`] has
+    /// returned `Ok`. Any number of uploads may run at once. An upload that failed may be tried again under its id.
     async fn begin(&self, new: NewArtifact) -> Result<Box<dyn Upload>, StoreError>;
 
     /// A URL under which the artifact can be fetched without further rights until it expires. Costs no request to the
@@ -27,8 +27,8 @@ pub trait ArtifactStore: fmt::Debug + Send + Sync {
     /// What is known of a stored artifact. `NotFound` for an id that was never finished, or was removed.
     async fn metadata(&self, id: &ArtifactId) -> Result<ArtifactMetadata, StoreError>;
 
-    /// The content, for a store whose URLs this process itself must serve. `Ok(None)` from a store that serves its URLs on
-    /// its own, whether or not the artifact exists. `NotFound` as for `metadata`.
+    /// The content, to be served or used as an input. `Ok(None)` from a store that cannot be read back, whether or not the
+    /// artifact exists. `NotFound` as for `metadata`.
     async fn open(&self, id: &ArtifactId) -> Result<Option<Content>, StoreError>;
 
     /// Deletes an artifact. Idempotent: to remove what is not there succeeds. URLs given out before find nothing.
@@ -41,6 +41,43 @@ pub trait ArtifactStore: fmt::Debug + Send + Sync {
     /// Removes what killed processes have left half-done. Never touches finished artifacts, uploads of this process, or
     /// those of another process that is alive. Called at the start.
     async fn sweep(&self) -> Result<Swept, StoreError>;
+
+    /// Removes what earlier uploads under this id have left half-done, before it is tried again. No upload under it may be
+    /// going on. The artifact itself, if it is there, stays.
+    async fn discard(&self, _id: &ArtifactId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// For an upload that ended with `Deferred`: tells when the artifact has arrived. `None` where the store keeps nothing
+    /// for later, or where the artifact is not waited for any more.
+    fn arrival(&self, _id: &ArtifactId) -> Option<Arrival> {
+        None
+    }
+
+    /// What is kept for later; `None` from a store that keeps nothing.
+    fn backlog(&self) -> Option<Backlog> {
+        None
+    }
+
+    /// Ends what goes on beside the calls. Called once, at the end.
+    async fn close(&self) {}
+}
+
+/// The moment at which an artifact that was deferred is in the store.
+#[derive(Debug)]
+pub struct Arrival {
+    receiver: oneshot::Receiver<StoredArtifact>,
+}
+
+impl Arrival {
+    pub(crate) fn new(receiver: oneshot::Receiver<StoredArtifact>) -> Self {
+        Self { receiver }
+    }
+
+    /// Waits for it. `None` where this process will not see it: the artifact was removed, or the process ends before.
+    pub async fn wait(self) -> Option<StoredArtifact> {
+        self.receiver.await.ok()
+    }
 }
 
 /// One artifact on its way into the store. Dropped without `finish`, it leaves nothing behind that `sweep` would not find.
@@ -54,12 +91,9 @@ pub trait Upload: fmt::Debug + Send {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
     /// Makes the artifact visible, and acknowledges it, if and only if what the store holds has the expected size and
-    /// checksum; else `Mismatch`, and nothing is visible.
-    async fn finish(
-        self: Box<Self>,
-        media_type: MediaType,
-        expected: Expected,
-    ) -> Result<StoredArtifact, StoreError>;
+    /// checksum; else `Mismatch`, and nothing is visible. `Deferred` where the store failed, but the artifact is kept and
+    /// will be there later, under the same id.
+    async fn finish(self: Box<Self>, expected: Expected) -> Result<StoredArtifact, StoreError>;
 
     /// Gives up and removes what was written.
     async fn abort(self: Box<Self>);
@@ -68,10 +102,46 @@ pub trait Upload: fmt::Debug + Send {
 /// What is known of an artifact before its bytes come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewArtifact {
+    /// The id that it will have.
+    pub id: ArtifactId,
     /// The trigger that made it.
     pub trigger: String,
     /// Name for people, already safe to show: see [`crate::display_name`].
     pub file_name: String,
+    /// Decided by the first bytes: see [`MediaType::detect`].
+    pub media_type: MediaType,
+    /// The sender does not wait longer. A store that can fail for a while tries again until then, and not beyond.
+    pub deadline: Instant,
+}
+
+impl NewArtifact {
+    /// An artifact with a new id.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no random numbers to give.
+    pub fn new(
+        trigger: &str,
+        file_name: &str,
+        media_type: MediaType,
+        deadline: Instant,
+    ) -> Result<Self, StoreError> {
+        let (trigger, file_name) = (trigger.to_owned(), file_name.to_owned());
+        Ok(Self { id: ArtifactId::new(&trigger)?, trigger, file_name, media_type, deadline })
+    }
+
+    /// What is known of it when all bytes are there. For the stores.
+    #[must_use]
+    pub fn metadata(&self, size: u64, sha256: Sha256Digest) -> ArtifactMetadata {
+        ArtifactMetadata {
+            file_name: self.file_name.clone(),
+            media_type: self.media_type.clone(),
+            size,
+            sha256,
+            trigger: self.trigger.clone(),
+            created: unix_seconds(SystemTime::now()),
+        }
+    }
 }
 
 /// What the sender knows of the bytes that it sent.
@@ -93,7 +163,7 @@ pub struct StoredArtifact {
     pub size: u64,
     /// Of all bytes.
     pub sha256: Sha256Digest,
-    /// As given to `finish`.
+    /// As given to `begin`.
     pub media_type: MediaType,
 }
 
@@ -143,6 +213,24 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Content").field("metadata", &self.metadata).finish_non_exhaustive()
     }
+}
+
+/// Artifacts that could not be stored at once, since this process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backlog {
+    /// Those that wait.
+    pub waiting_files: u64,
+    /// All files on the way and those that wait, in bytes.
+    pub bytes: u64,
+    /// Uploads that failed.
+    pub failed_uploads: u64,
+    /// Those that arrived later.
+    pub delivered_later: u64,
+    /// Those that could not be kept because there was no room, or the disk failed.
+    pub not_kept: u64,
+    /// Those whose content was damaged on the disk.
+    pub lost: u64,
 }
 
 /// What a sweep removed.
@@ -219,6 +307,7 @@ pub struct StoreError {
     kind: StoreErrorKind,
     /// Fits after "failed to".
     doing: String,
+    hint: Option<String>,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -236,13 +325,15 @@ pub enum StoreErrorKind {
     Refused,
     /// The store cannot be reached, or failed: trying again may help.
     Unavailable,
+    /// Not in the store yet, but kept: it will be there later, under the same id.
+    Deferred,
 }
 
 impl StoreError {
     /// An error with what was being done, as it fits after "failed to".
     #[must_use]
     pub fn new(kind: StoreErrorKind, doing: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), source: None }
+        Self { kind, doing: doing.into(), hint: None, source: None }
     }
 
     /// The same with its cause.
@@ -252,19 +343,38 @@ impl StoreError {
         self
     }
 
+    /// The same with what an operator can do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What to branch on.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    pub(crate) fn not_found(id: &ArtifactId) -> Self {
+    /// There is no such artifact.
+    #[must_use]
+    pub fn not_found(id: &ArtifactId) -> Self {
         Self::new(StoreErrorKind::NotFound, format!("find artifact `{id}`"))
     }
 }
 
 /// Whether what a store holds is what the sender sent. For the stores.
-pub(crate) fn compare(
+///
+/// # Errors
+///
+/// `Mismatch` where it is not.
+pub fn compare(
     id: &ArtifactId,
     size: u64,
     sha256: Sha256Digest,

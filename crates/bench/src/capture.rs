@@ -1,7 +1,7 @@
 //! Getting saved files out: ten thousand small ones, and one of a gigabyte.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use artifact::{
@@ -130,7 +130,9 @@ async fn large(native: &Native) -> anyhow::Result<Vec<Row>> {
     for _ in 0..ROUNDS {
         let before = resident()?;
         let begun = Instant::now();
-        let new = NewArtifact { trigger: "bench".to_owned(), file_name: "large".to_owned() };
+        let media_type = MediaType::detect(b"x", "large");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
+        let new = NewArtifact::new("bench", "large", media_type, deadline)?;
         let mut upload = store.begin(new).await?;
         let file = FetchFile { path: b"large".to_vec(), offset: 0, limit: LARGE };
         let mut fetch = sandbox.fetch(vec![file]).await?;
@@ -147,8 +149,7 @@ async fn large(native: &Native) -> anyhow::Result<Vec<Row>> {
                 most = most.max(resident()?);
             }
         }
-        let media_type = MediaType::detect(b"x", "large");
-        let stored = upload.finish(media_type, Expected { size: LARGE, sha256: None }).await?;
+        let stored = upload.finish(Expected { size: LARGE, sha256: None }).await?;
         ours.push(begun.elapsed().as_secs_f64() * 1000.0);
         ensure!(stored.sha256.as_bytes() == &expected, "the stored bytes are others");
         extra.push(most - before);
@@ -169,7 +170,7 @@ async fn large(native: &Native) -> anyhow::Result<Vec<Row>> {
 }
 
 /// KiB of this process in memory.
-fn resident() -> anyhow::Result<f64> {
+pub(crate) fn resident() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
     text.lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok())

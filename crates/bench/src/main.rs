@@ -14,6 +14,7 @@ mod http;
 mod native;
 mod neighbours;
 mod report;
+mod s3;
 mod statistics;
 
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ struct Arguments {
     /// Leave out the rows that move a gigabyte
     #[arg(long)]
     short: bool,
+    /// Only the rows of S3
+    #[arg(long)]
+    only_s3: bool,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,10 @@ fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let before = report::Machine::now();
+    if arguments.only_s3 {
+        report::print(&before, &s3::rows(arguments.short).await?);
+        return Ok(());
+    }
     let native = native::Native::start().await?;
     let server = http::Server::start(&arguments.skillbox)?;
     let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
@@ -64,6 +72,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     rows.extend(native.idle_memory().await?);
     rows.push(neighbours::row(&native).await?);
     rows.extend(capture::rows(&native, arguments.short).await?);
+    rows.extend(s3::rows(arguments.short).await?);
     server.stop()?;
     native.stop().await?;
     report::print(&before, &rows);

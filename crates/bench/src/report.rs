@@ -80,6 +80,11 @@ pub(crate) fn progress(round: usize, rounds: usize) {
     }
 }
 
+/// Something beside the figures.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 /// The table.
 pub(crate) fn print(machine: &Machine, rows: &[Row]) {
     println!("Linux {}, {} CPUs, load {}, {}", machine.kernel, machine.cpus, machine.load, machine.pressure);

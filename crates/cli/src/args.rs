@@ -220,9 +220,11 @@ pub(crate) struct Serve {
     /// A directory of skills, or a skill. Earlier ones win.
     #[arg(long, value_name = "DIR", env = "SKILLBOX_SKILLS", hide_env_values = true, value_delimiter = ',')]
     pub(crate) skills: Vec<PathBuf>,
-    /// Where output files are kept.
-    #[arg(long, value_name = "file:DIR", env = "SKILLBOX_STORE", hide_env_values = true)]
+    /// Where output files are kept: in a directory, or in a bucket.
+    #[arg(long, value_name = "file:DIR|s3://BUCKET/PREFIX", env = "SKILLBOX_STORE", hide_env_values = true)]
     pub(crate) store: StoreSpec,
+    #[command(flatten)]
+    pub(crate) s3: S3,
     /// The file with the token that callers must send. Without it, a loopback address gets a token
     /// of its own; unix sockets need none, other addresses refuse.
     #[arg(long, value_name = "FILE", env = "SKILLBOX_TOKEN_FILE", hide_env_values = true)]
@@ -272,6 +274,31 @@ pub(crate) struct Serve {
     /// How long links to output files work.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration, env = "SKILLBOX_LINK_LIFETIME", hide_env_values = true)]
     pub(crate) link_lifetime: Duration,
+}
+
+/// What is to be said of a bucket. Credentials come from where all tools of AWS take them.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Options for s3:// stores")]
+pub(crate) struct S3 {
+    /// The store's address, if it is not AWS. AWS_ENDPOINT_URL_S3 works, too.
+    #[arg(long, value_name = "URL", env = "SKILLBOX_S3_ENDPOINT", hide_env_values = true)]
+    pub(crate) s3_endpoint: Option<String>,
+    /// The store's address in links, if those who follow them reach it elsewhere.
+    #[arg(long, value_name = "URL", env = "SKILLBOX_S3_PUBLIC_ENDPOINT", hide_env_values = true)]
+    pub(crate) s3_public_endpoint: Option<String>,
+    /// The region. Without it, what AWS_REGION or the profile says.
+    #[arg(long, value_name = "NAME", env = "SKILLBOX_S3_REGION", hide_env_values = true)]
+    pub(crate) s3_region: Option<String>,
+    /// Whether the bucket stands in the path of a URL. Without it, only where there is an endpoint.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "SKILLBOX_S3_PATH_STYLE", hide_env_values = true)]
+    pub(crate) s3_path_style: Option<bool>,
+    /// Where files wait that the bucket does not take at the moment; they are sent again, also after a restart.
+    /// Without it, below the state directory.
+    #[arg(long, value_name = "DIR", env = "SKILLBOX_SPOOL", hide_env_values = true)]
+    pub(crate) spool: Option<PathBuf>,
+    /// The most bytes that wait there.
+    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = parse_size, env = "SKILLBOX_SPOOL_SIZE", hide_env_values = true)]
+    pub(crate) spool_size: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -251,7 +251,11 @@ impl From<StoreError> for CommandError {
             _ => Kind::Internal,
         };
         let message = format!("failed to {error}");
-        Self::new(kind, "STORE", message).caused_by(Error::source(&error))
+        let new = Self::new(kind, "STORE", message).caused_by(Error::source(&error));
+        match error.hint() {
+            Some(hint) => new.hint(hint),
+            None => new,
+        }
     }
 }
 

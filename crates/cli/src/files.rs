@@ -66,7 +66,9 @@ impl OutputDirectory {
         let mut delivered = Vec::with_capacity(files.len());
         for file in files {
             let place = match &file.state {
-                OutputFileState::Failed { error } => Err(NotDelivered::LeftOut(error.clone())),
+                OutputFileState::Failed { error } | OutputFileState::Deferred { error, .. } => {
+                    Err(NotDelivered::LeftOut(error.clone()))
+                }
                 OutputFileState::Stored { id, .. } => {
                     self.take(&file.name, id, store).await.map_err(NotDelivered::Lost)
                 }

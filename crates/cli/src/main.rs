@@ -19,6 +19,7 @@ mod progress;
 mod sandboxes;
 mod scratch;
 mod skills;
+mod store;
 mod streams;
 mod units;
 

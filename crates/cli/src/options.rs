@@ -68,18 +68,23 @@ pub(crate) fn parse_wall(text: &str) -> Result<Wall, String> {
 pub(crate) enum StoreSpec {
     /// In a directory.
     File(PathBuf),
+    /// In a bucket.
+    S3(artifact_s3::Location),
 }
 
 impl FromStr for StoreSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("s3:") {
+            return text.parse().map(Self::S3).map_err(|error: artifact_s3::InvalidUrl| error.to_string());
+        }
         match text.strip_prefix("file:") {
             // `file:///srv/files` is a URL of the same thing.
             Some(path) if !path.is_empty() => Ok(Self::File(
                 path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path).into(),
             )),
-            _ => Err("expected file:DIR".to_owned()),
+            _ => Err("expected file:DIR or s3://BUCKET/PREFIX".to_owned()),
         }
     }
 }
@@ -130,11 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn stores_are_directories() {
+    fn stores_are_directories_or_buckets() {
         assert_eq!("file:a/b".parse(), Ok(StoreSpec::File("a/b".into())));
         assert_eq!("file:/a".parse(), Ok(StoreSpec::File("/a".into())));
         assert_eq!("file:///a".parse(), Ok(StoreSpec::File("/a".into())));
-        for bad in ["", "file:", "/a", "s3://bucket"] {
+        for bucket in ["s3://outputs", "s3://outputs/a/b"] {
+            assert!(matches!(bucket.parse(), Ok(StoreSpec::S3(_))), "{bucket}");
+        }
+        for bad in ["", "file:", "/a", "s3:", "s3://", "s3://No", "https://outputs"] {
             assert!(bad.parse::<StoreSpec>().is_err(), "{bad}");
         }
     }

@@ -7,22 +7,24 @@
 //! ```
 //!
 //! Called only when nothing runs in the sandbox. Memory is bounded whatever is in `/output`: see the constants. A file
-//! that cannot be stored becomes an entry with an error, and is tried again by the next capture; it never fails the
-//! call. A sandbox that breaks ends the capture, and the caller is told.
+//! that cannot be stored becomes an entry with an error and never fails the call. Where the store keeps it for later,
+//! the entry has the id that it will have; else the next capture tries again. A sandbox that breaks ends the capture,
+//! and the caller is told.
 
 mod upload;
 
 use std::collections::HashMap;
 
 use artifact::{
-    ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits, Sha256Digest, select,
+    Arrival, ArtifactId, ArtifactStore, Choice, MediaType, OutputEntry, OutputEntryKind, OutputLimits,
+    Sha256Digest, select,
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use sandbox::{Entry, EntryKind, FetchFile, FetchItem, FileError, Sandbox, SandboxError, layout};
 use tokio::time::Instant;
 use tool::{OutputFile, OutputFileState};
 
-use self::upload::{Incoming, Stored, Uploaded};
+use self::upload::{Deferred, Incoming, Stored, Uploaded};
 
 /// Most bytes asked for at once, unless a single file is larger.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -30,6 +32,8 @@ const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_FILES: usize = 256;
 /// Small files on their way into the store at the same time.
 const UPLOADS: usize = 16;
+/// What the entry of a file says that is not in the store.
+const UPLOAD_FAILED: &str = "Upload failed";
 
 /// Where files go, and which.
 #[derive(Debug)]
@@ -67,10 +71,22 @@ pub(crate) struct Captured {
     pub(crate) files: Vec<OutputFile>,
     /// What could not be listed.
     pub(crate) note: Option<String>,
+    /// Files that the store will have later.
+    pub(crate) arrivals: Vec<Awaited>,
     /// Something is not in the store that should be; another capture may get it there.
     pub(crate) incomplete: bool,
     /// The sandbox broke: files may be missing without an entry.
     pub(crate) broken: Option<SandboxError>,
+}
+
+/// A file that the store failed to take, but keeps.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    /// As the result of the call has it.
+    pub(crate) file: OutputFile,
+    /// The id that it will have.
+    pub(crate) id: ArtifactId,
+    pub(crate) arrival: Arrival,
 }
 
 /// Stores what is new or changed; `on_file` hears of each file as it is done.
@@ -102,8 +118,15 @@ pub(crate) async fn capture(
     let selection = select(changed, &to.limits);
     let note = [selection.note(), listing.truncated.then(|| more_than(to.entries))];
     let note: Vec<String> = note.into_iter().flatten().collect();
-    let mut round =
-        Round { to, seen, on_file, slots: Vec::new(), takes: Vec::new(), faults: Faults::default() };
+    let mut round = Round {
+        to,
+        seen,
+        on_file,
+        slots: Vec::new(),
+        takes: Vec::new(),
+        arrivals: Vec::new(),
+        faults: Faults::default(),
+    };
     for choice in selection.choices {
         round.choose(choice);
     }
@@ -124,13 +147,17 @@ struct Round<'a> {
     slots: Vec<Option<OutputFile>>,
     /// What to fetch, with its slot.
     takes: Vec<Take>,
+    arrivals: Vec<Awaited>,
     faults: Faults,
 }
 
 /// Failed uploads, to be logged once.
 #[derive(Default)]
 struct Faults {
-    count: usize,
+    /// Files that are in no store and in nobody's keeping.
+    lost: usize,
+    /// Files that are kept for later.
+    deferred: usize,
     first: Option<String>,
 }
 
@@ -209,7 +236,7 @@ impl<'a> Round<'a> {
                 Some(FetchItem::File { size }) => {
                     // The client has checked that no more files come than were asked for.
                     let Some(take) = waiting.next() else { return Ok(()) };
-                    current = Some(Incoming::begin(take, size, self.to).await);
+                    current = Some(Incoming::begin(take, size, self.to));
                 }
                 Some(FetchItem::Data(bytes)) => {
                     if let Some(file) = &mut current {
@@ -249,13 +276,24 @@ impl<'a> Round<'a> {
                 self.seen.stored.insert(take.path.clone(), sha256);
                 (media_type, OutputFileState::Stored { id, url })
             }
+            Uploaded::Deferred(deferred) => {
+                let Deferred { id, media_type, sha256, fault, arrival } = deferred;
+                // Seen and as good as stored: the next capture must not upload it a second time.
+                self.seen.stored.insert(take.path.clone(), sha256);
+                self.faults.deferred += 1;
+                self.faults.first.get_or_insert(fault);
+                let state = OutputFileState::Deferred { id: id.to_string(), error: UPLOAD_FAILED.to_owned() };
+                let file = output_file(&take.name, take.size, media_type.to_string(), state.clone());
+                self.arrivals.extend(arrival.map(|arrival| Awaited { file, id, arrival }));
+                (media_type, state)
+            }
             Uploaded::Unreadable(reason) => (MediaType::detect(&[], &take.name), failed(reason.to_owned())),
             Uploaded::Failed { media_type, fault } => {
                 // Not seen, so that the next capture tries again.
                 self.seen.entries.remove(&take.path);
-                self.faults.count += 1;
+                self.faults.lost += 1;
                 self.faults.first.get_or_insert(fault);
-                (media_type, failed("Upload failed".to_owned()))
+                (media_type, failed(UPLOAD_FAILED.to_owned()))
             }
         };
         self.put(take.slot, output_file(&take.name, take.size, media_type.to_string(), state));
@@ -270,10 +308,11 @@ impl<'a> Round<'a> {
 
     fn finish(self) -> Captured {
         if let Some(error) = self.faults.first {
-            tracing::error!(files = self.faults.count, error, "output files could not be stored");
+            let Faults { lost, deferred, .. } = self.faults;
+            tracing::error!(files = lost, deferred, error, "output files could not be stored");
         }
-        let incomplete = self.faults.count > 0;
-        Captured { files: self.slots.into_iter().flatten().collect(), incomplete, ..Captured::default() }
+        let files = self.slots.into_iter().flatten().collect();
+        Captured { files, arrivals: self.arrivals, incomplete: self.faults.lost > 0, ..Captured::default() }
     }
 }
 

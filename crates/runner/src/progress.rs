@@ -74,6 +74,14 @@ pub enum ProgressKind {
         /// The file as tool results have it.
         file: Value,
     },
+    /// A file that could not be stored before has arrived in the store.
+    FileAvailable {
+        /// The call that made it; absent for the last capture.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_call_id: Option<String>,
+        /// The file as tool results have it, with its link.
+        file: Value,
+    },
     /// A call has its answer.
     CallFinished {
         /// The call.
@@ -159,6 +167,12 @@ impl ProgressLog {
         self.shared.newest.send_replace((id, ended));
     }
 
+    /// Waits for [`ProgressKind::Ended`].
+    pub(crate) async fn ended(&self) {
+        // The sender is in `shared`, so it cannot be gone.
+        let _ = self.shared.newest.subscribe().wait_for(|(_, ended)| *ended).await;
+    }
+
     /// A reader of everything after the event with this id; from the oldest kept where it is `None`.
     pub(crate) fn follow(&self, after: Option<u64>) -> ProgressStream {
         let newest = self.shared.newest.subscribe();
@@ -224,7 +238,7 @@ fn weight(kind: &ProgressKind) -> usize {
     100 + match kind {
         ProgressKind::Output { text, .. } => text.len(),
         ProgressKind::DependenciesPreparing { packages, .. } => packages.iter().map(String::len).sum(),
-        ProgressKind::File { .. } => 1000,
+        ProgressKind::File { .. } | ProgressKind::FileAvailable { .. } => 1000,
         ProgressKind::SandboxCreating { .. }
         | ProgressKind::SandboxCreated { .. }
         | ProgressKind::CallStarted { .. }

@@ -11,13 +11,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tool::OutputFileState;
 
 use crate::{
     CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
     Skills, TriggerId, TriggerStatus,
+    capture::Awaited,
     directory::{Directory, Entry},
     fault::chain,
-    progress::ProgressLog,
+    progress::{ProgressKind, ProgressLog},
     trigger::{Incoming, Message, Trigger},
 };
 
@@ -313,6 +315,35 @@ impl Runner {
             Trigger::new(Arc::clone(&self.core), id.clone(), generation, messages, progress.clone());
         self.core.tasks.spawn(trigger.run());
         Entry { inbox, progress }
+    }
+}
+
+impl Core {
+    /// Tells the followers of a trigger when files arrive that the store keeps for later, as long as the trigger lives.
+    pub(crate) fn announce(
+        self: &Arc<Self>,
+        progress: &ProgressLog,
+        tool_call_id: Option<&str>,
+        arrivals: Vec<Awaited>,
+    ) {
+        for Awaited { mut file, id, arrival } in arrivals {
+            let (core, progress) = (Arc::clone(self), progress.clone());
+            let tool_call_id = tool_call_id.map(str::to_owned);
+            self.tasks.spawn(async move {
+                let arrived = tokio::select! {
+                    arrived = arrival.wait() => arrived,
+                    () = progress.ended() => None,
+                    () = core.draining.cancelled() => None,
+                };
+                if arrived.is_some()
+                    && let Ok(signed) = core.store.url(&id).await
+                {
+                    file.state = OutputFileState::Stored { id: id.to_string(), url: signed.url };
+                    let file = serde_json::to_value(&file).unwrap_or_default();
+                    progress.push(ProgressKind::FileAvailable { tool_call_id, file });
+                }
+            });
+        }
     }
 }
 

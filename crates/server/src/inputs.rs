@@ -15,8 +15,6 @@ use crate::problem::{Code, Problem};
 
 const FILES: &str = "/v1/files/";
 const CONTENT: &str = "/content";
-/// Length of an artifact's id.
-const ID: usize = "file_".len() + 32;
 /// Longest time until a listed host has taken a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Longest time for a whole file.
@@ -167,16 +165,7 @@ impl Inputs<'_> {
     async fn read(self, input: &str, id: &ArtifactId, left: u64) -> Result<Bytes, Problem> {
         let content = self.store.open(id).await.map_err(|error| failed(input, &error))?;
         let Some(mut content) = content else {
-            // The store serves its links itself, and just made this one.
-            let link = self.store.url(id).await.map_err(|error| failed(input, &error))?.url;
-            let link = Url::parse(&link).map_err(|error| Problem::store(&error))?;
-            return self.hosts.get(link, left).await.map_err(|error| match error {
-                GetError::TooLarge => too_large(input),
-                GetError::Status(403 | 404) => refuse(input, "the file does not exist"),
-                GetError::Status(_) | GetError::TimedOut | GetError::Unreachable => {
-                    refuse(input, &error.to_string())
-                }
-            });
+            return Err(refuse(input, "this store's files cannot be read back; send the content in base64"));
         };
         if content.metadata.size > left {
             return Err(too_large(input));
@@ -216,6 +205,7 @@ fn too_large(input: &str) -> Problem {
 fn failed(input: &str, error: &StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::NotFound => refuse(input, "the file does not exist"),
+        StoreErrorKind::Deferred => refuse(input, "the file is still on its way into the store"),
         StoreErrorKind::Full
         | StoreErrorKind::Mismatch
         | StoreErrorKind::Refused
@@ -226,7 +216,7 @@ fn failed(input: &str, error: &StoreError) -> Problem {
 /// The first thing in a URL that is the id of an artifact.
 fn find_id(url: &str) -> Option<ArtifactId> {
     let at = url.find("file_")?;
-    url.get(at..at + ID)?.parse().ok()
+    url.get(at..at + ArtifactId::LENGTH)?.parse().ok()
 }
 
 /// Whether a URL leads to the artifact that the store's own URL leads to: the same but for query and signature, or our
@@ -283,7 +273,7 @@ mod tests {
 
     #[test]
     fn only_links_to_the_file_itself_lead_to_it() {
-        let id: ArtifactId = format!("file_{}", "a".repeat(32)).parse().unwrap();
+        let id: ArtifactId = format!("file_{}", "a".repeat(40)).parse().unwrap();
         let ours = format!("https://files.example.com/base/v1/files/{id}/content?exp=1&sig=a.b");
         let check = |url: &str| find_id(url).is_some_and(|found| found == id && leads_to(url, &ours, &id));
         for good in [
@@ -305,7 +295,7 @@ mod tests {
             format!("file:///v1/files/{id}"),
             format!("https://files.example.com/base/v1/files/{id}/content/../../x"),
             id.to_string(),
-            format!("file_{}", "A".repeat(32)),
+            format!("file_{}", "A".repeat(40)),
             "file_é".to_owned(),
         ] {
             assert!(!check(&bad), "{bad}");

@@ -97,6 +97,8 @@ codes! {
     InternalError = "INTERNAL_ERROR" INTERNAL_SERVER_ERROR;
     /// The artifact store does not answer.
     StoreUnavailable = "STORE_UNAVAILABLE" SERVICE_UNAVAILABLE;
+    /// The file is not in the store yet.
+    FilePending = "FILE_PENDING" SERVICE_UNAVAILABLE;
     /// The runner is shutting down.
     ShuttingDown = "SHUTTING_DOWN" SERVICE_UNAVAILABLE;
     /// No sandbox has worked yet, or the store does not.

@@ -240,6 +240,13 @@ pub enum OutputFileState {
         /// Presigned URL.
         url: String,
     },
+    /// It is not in the store yet, but will be, under this id.
+    Deferred {
+        /// The id that the artifact will have.
+        id: String,
+        /// Why it is not there, for people: `Upload failed`. Never empty.
+        error: String,
+    },
     /// It is not in the store.
     Failed {
         /// Why, for people: `Upload failed`. Never empty.
@@ -259,7 +266,7 @@ impl OutputFile {
                 filename: Some(self.name.clone()),
                 size: Some(self.size),
             }),
-            OutputFileState::Failed { .. } => None,
+            OutputFileState::Deferred { .. } | OutputFileState::Failed { .. } => None,
         }
     }
 }
@@ -273,6 +280,10 @@ impl Serialize for OutputFile {
         map.serialize_entry("size", &self.size)?;
         match &self.state {
             OutputFileState::Stored { url, .. } => map.serialize_entry("url", url)?,
+            OutputFileState::Deferred { id, error } => {
+                map.serialize_entry("id", id)?;
+                map.serialize_entry("error", error)?;
+            }
             OutputFileState::Failed { error } => map.serialize_entry("error", error)?,
         }
         map.end()

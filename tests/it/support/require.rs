@@ -10,10 +10,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::skillbox;
+use super::{s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
+/// `node`, `uv`, `s3`, `garage`, `curl`, `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -23,6 +23,10 @@ pub(crate) fn require(capability: &str) -> bool {
         }
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
+        // The server runs in this process; the name says that a run has tested it.
+        "s3" => None,
+        "curl" => programs(&["curl"]),
+        "garage" => Garage::installed().is_none().then(|| "run `make setup`".to_owned()),
         "qemu" => programs(&["qemu-system-x86_64"]),
         "bwrap" => programs(&["bwrap"]),
         "pty" => programs(&["script"]),

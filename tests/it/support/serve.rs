@@ -31,6 +31,10 @@ const START: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     /// More arguments.
     pub(crate) args: Vec<String>,
+    /// More of the environment.
+    pub(crate) env: Vec<(String, String)>,
+    /// Another store than the directory of this server.
+    pub(crate) store: Option<String>,
     /// Another directory of skills than the examples.
     pub(crate) skills: Option<PathBuf>,
     /// The directory with store and log of an earlier server, to go on with.
@@ -60,7 +64,9 @@ impl Serve {
         let log = directory.join("log");
         let mut command: Command = skillbox::command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--store"]);
-        command.arg(format!("file:{}", directory.join("store").display()));
+        let own_store = || format!("file:{}", directory.join("store").display());
+        command.arg(options.store.clone().unwrap_or_else(own_store));
+        command.envs(options.env.iter().map(|(name, value)| (name, value)));
         let skills = options.skills.clone().unwrap_or_else(|| repository().join("skills-examples"));
         command.arg("--skills").arg(skills);
         command.arg("--uploaded-skills").arg(directory.join("skills"));

@@ -3,14 +3,15 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use bytes::Bytes;
 
 use crate::{
+    disk::{create_directory, create_file, ignore_missing, io_error, sync_directory},
     id::ArtifactId,
-    local::{Durability, Inner, create_directory, create_file, ignore_missing, io_error},
+    local::{Durability, Inner},
     store::{ArtifactMetadata, StoreError, StoreErrorKind},
 };
 
@@ -112,8 +113,4 @@ pub(super) fn remove_artifact(inner: &Inner, id: &ArtifactId) -> io::Result<()> 
     }
     ignore_missing(std::fs::remove_file(inner.sidecar(id)))?;
     ignore_missing(std::fs::remove_file(&temporary))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }

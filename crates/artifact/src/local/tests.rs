@@ -31,11 +31,16 @@ fn store() -> (TempDir, LocalStore) {
     (directory, store)
 }
 
+fn new(file_name: &str, media_type: MediaType) -> NewArtifact {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    NewArtifact::new("t", file_name, media_type, deadline).unwrap()
+}
+
 async fn put(store: &LocalStore, content: &[u8]) -> Result<StoredArtifact, StoreError> {
-    let mut upload = store.begin(NewArtifact { trigger: "t".into(), file_name: "a.txt".into() }).await?;
+    let mut upload = store.begin(new("a.txt", MediaType::PLAIN_TEXT)).await?;
     upload.write(Bytes::copy_from_slice(content)).await?;
     let expected = Expected { size: content.len() as u64, sha256: Some(Sha256Digest::of(content)) };
-    upload.finish(MediaType::PLAIN_TEXT, expected).await
+    upload.finish(expected).await
 }
 
 /// All files below a directory, but for locks and the key.
@@ -118,10 +123,10 @@ async fn a_sweep_removes_what_a_killed_process_left() {
     std::fs::create_dir(&dead).unwrap();
     std::fs::write(dead.join("lock"), b"").unwrap();
     // Killed while it uploaded.
-    let half = ArtifactId::random().unwrap();
+    let half = ArtifactId::new("t").unwrap();
     std::fs::write(dead.join(half.as_str()), b"half").unwrap();
     // Killed between metadata and rename.
-    let torn = ArtifactId::random().unwrap();
+    let torn = ArtifactId::new("t").unwrap();
     std::fs::write(dead.join(torn.as_str()), b"torn").unwrap();
     std::fs::create_dir_all(store.inner.shard(&torn)).unwrap();
     std::fs::write(store.inner.sidecar(&torn), b"{}").unwrap();
@@ -139,12 +144,12 @@ async fn a_sweep_removes_what_a_killed_process_left() {
 async fn a_second_store_on_the_directory_does_not_sweep_the_first() {
     let (directory, first) = store();
     let second = LocalStore::open(options(directory.path())).unwrap();
-    let mut upload = first.begin(NewArtifact { trigger: "t".into(), file_name: "a".into() }).await.unwrap();
+    let mut upload = first.begin(new("a", MediaType::OCTET_STREAM)).await.unwrap();
     let content = vec![7_u8; 3 << 20];
     upload.write(Bytes::from(content.clone())).await.unwrap();
     assert_eq!(second.sweep().await.unwrap(), Swept::default());
     let expected = Expected { size: content.len() as u64, sha256: None };
-    let stored = upload.finish(MediaType::OCTET_STREAM, expected).await.unwrap();
+    let stored = upload.finish(expected).await.unwrap();
     assert_eq!(second.metadata(&stored.id).await.unwrap().sha256, Sha256Digest::of(&content));
 }
 
@@ -202,7 +207,7 @@ async fn a_large_stream_takes_bounded_memory() {
     }
     const PIECE: usize = 128 * 1024;
     let (_directory, store) = store();
-    let mut upload = store.begin(NewArtifact { trigger: "t".into(), file_name: "a".into() }).await.unwrap();
+    let mut upload = store.begin(new("a", MediaType::OCTET_STREAM)).await.unwrap();
     let mut hash = Sha256::new();
     for n in 0..512_u32 {
         let piece = vec![n.to_le_bytes()[0]; PIECE];
@@ -213,7 +218,7 @@ async fn a_large_stream_takes_bounded_memory() {
     }
     let sha256 = Sha256Digest::from_bytes(hash.finalize().into());
     let expected = Expected { size: 512 * PIECE as u64, sha256: Some(sha256) };
-    let stored = upload.finish(MediaType::OCTET_STREAM, expected).await.unwrap();
+    let stored = upload.finish(expected).await.unwrap();
     assert_eq!(stored.sha256, sha256);
     assert_eq!(HELD.load(Ordering::Relaxed), 0);
 }

@@ -4,7 +4,7 @@
 //! bytes go out in chunks: two threads hash and write one chunk while the next one is still coming in. At most one chunk
 //! is gathered and one is on its way, so memory is bounded, and a slow disk makes the sender wait.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -12,12 +12,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
+    disk::{blocking, io_error},
     id::ArtifactId,
-    local::{Inner, SMALL, blocking, commit::Temporary, io_error},
-    media_type::MediaType,
+    local::{Inner, SMALL, commit::Temporary},
     store::{
-        ArtifactMetadata, Expected, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact,
-        Upload, compare, unix_seconds,
+        Expected, NewArtifact, Sha256Digest, StoreError, StoreErrorKind, StoredArtifact, Upload, compare,
     },
 };
 
@@ -29,7 +28,6 @@ const COPIED: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct LocalUpload {
     inner: Arc<Inner>,
-    id: ArtifactId,
     new: NewArtifact,
     gathered: Gathered,
     size: u64,
@@ -53,9 +51,8 @@ struct Stream {
 }
 
 impl LocalUpload {
-    pub(super) fn new(inner: Arc<Inner>, new: NewArtifact) -> Result<Self, StoreError> {
-        let id = ArtifactId::random()?;
-        Ok(Self { inner, id, new, gathered: Gathered::default(), size: 0, stream: None })
+    pub(super) fn new(inner: Arc<Inner>, new: NewArtifact) -> Self {
+        Self { inner, new, gathered: Gathered::default(), size: 0, stream: None }
     }
 
     /// Sends the gathered bytes on their way, once the last ones have arrived.
@@ -68,7 +65,7 @@ impl LocalUpload {
                     move || hash(Sha256::new(), &pieces)
                 }),
                 file: spawn_blocking({
-                    let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
+                    let (inner, id) = (Arc::clone(&self.inner), self.new.id.clone());
                     move || {
                         let mut temporary = Temporary::create(&inner, &id)?;
                         temporary.write(&pieces)?;
@@ -77,7 +74,7 @@ impl LocalUpload {
                 }),
             },
             Some(stream) => {
-                let (state, mut temporary) = stream.arrived(&self.id).await?;
+                let (state, mut temporary) = stream.arrived(&self.new.id).await?;
                 Stream {
                     hash: spawn_blocking({
                         let pieces = Arc::clone(&pieces);
@@ -98,7 +95,7 @@ impl LocalUpload {
 #[async_trait]
 impl Upload for LocalUpload {
     fn id(&self) -> &ArtifactId {
-        &self.id
+        &self.new.id
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
@@ -109,20 +106,17 @@ impl Upload for LocalUpload {
         if self.gathered.size > limit { self.flush().await } else { Ok(()) }
     }
 
-    async fn finish(
-        mut self: Box<Self>,
-        media_type: MediaType,
-        expected: Expected,
-    ) -> Result<StoredArtifact, StoreError> {
+    async fn finish(mut self: Box<Self>, expected: Expected) -> Result<StoredArtifact, StoreError> {
         if self.stream.is_some() {
             self.flush().await?;
         }
         let streamed = match self.stream.take() {
-            Some(stream) => Some(stream.arrived(&self.id).await?),
+            Some(stream) => Some(stream.arrived(&self.new.id).await?),
             None => None,
         };
         blocking(move || {
-            let Self { inner, id, new, mut gathered, size, .. } = *self;
+            let Self { inner, new, mut gathered, size, .. } = *self;
+            let id = new.id.clone();
             let pieces = gathered.take();
             let (state, streamed) = match streamed {
                 Some((state, temporary)) => (state, Some(temporary)),
@@ -136,16 +130,8 @@ impl Upload for LocalUpload {
                 None => Temporary::create(&inner, &id).map_err(failed)?,
             };
             temporary.write(&pieces).map_err(failed)?;
-            let metadata = ArtifactMetadata {
-                file_name: new.file_name,
-                media_type: media_type.clone(),
-                size,
-                sha256,
-                trigger: new.trigger,
-                created: unix_seconds(SystemTime::now()),
-            };
-            temporary.commit(&inner, &id, &metadata)?;
-            Ok(StoredArtifact { id, size, sha256, media_type })
+            temporary.commit(&inner, &id, &new.metadata(size, sha256))?;
+            Ok(StoredArtifact { id, size, sha256, media_type: new.media_type })
         })
         .await
     }

@@ -14,7 +14,6 @@ use std::{
     sync::Arc,
 };
 
-use artifact::{ArtifactStore as _, Durability, LocalOptions, LocalStore, LocalUrls};
 use data_encoding::BASE64URL_NOPAD;
 use runner::{Config, Parts, Runner};
 use server::{Listen, ServeError, Server};
@@ -25,10 +24,10 @@ use crate::{
     args::{Global, Serve},
     error::{CommandError, Kind},
     exit::Exit,
-    log,
-    options::{self, StoreSpec},
+    log, options,
     output::Output,
     sandboxes, skills,
+    store::{self, Opened},
 };
 
 pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
@@ -47,7 +46,8 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let token_file = token_file(command, output)?;
     let listen = choose_ports(&command.listen)?;
     let catalog = open_skills(command, output)?;
-    let store = open_store(command, &listen)?;
+    let base = command.public_url.clone().unwrap_or_else(|| base_url(&listen));
+    let Opened { store, signed_urls } = store::open(command, base).await?;
     let cache = sandboxes::layer_cache()?;
     let driver = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
@@ -64,9 +64,8 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;
-    let signed_urls = store.signed_urls().cloned();
     let layers = Arc::new(sandboxes::resolver(global, cache));
-    let runner = Runner::new(Parts { driver, store: Arc::new(store), catalog, layers }, config);
+    let runner = Runner::new(Parts { driver, store: Arc::clone(&store), catalog, layers }, config);
     let config = server::Config {
         listen,
         token_file,
@@ -84,7 +83,9 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
         () = work(&server, &runner, output) => {}
         () = signals.next() => {}
     }
-    Ok(end(&server, &mut signals).await)
+    let exit = end(&server, &mut signals).await;
+    store.close().await;
+    Ok(exit)
 }
 
 /// What happens beside requests: says when everything works, and makes dependencies ready before they are asked for.
@@ -175,13 +176,6 @@ fn open_skills(command: &Serve, output: Output) -> Result<Catalog, CommandError>
         output.warn("there are no skills; name a directory with `--skills`, or allow uploads with `--uploaded-skills`");
     }
     Ok(catalog)
-}
-
-fn open_store(command: &Serve, listen: &[Listen]) -> Result<LocalStore, CommandError> {
-    let StoreSpec::File(directory) = &command.store;
-    let base_url = command.public_url.clone().unwrap_or_else(|| base_url(listen));
-    let urls = LocalUrls::Signed { base_url, lifetime: command.link_lifetime };
-    Ok(LocalStore::open(LocalOptions { directory: directory.clone(), urls, durability: Durability::Fsync })?)
 }
 
 /// What stands before links to output files when the operator does not say: right for callers on this machine.

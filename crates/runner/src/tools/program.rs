@@ -222,7 +222,9 @@ pub(crate) async fn capture_call(
         let file = serde_json::to_value(file).unwrap_or_default();
         job.progress.push(ProgressKind::File { tool_call_id: Some(job.call.tool_call_id.clone()), file });
     };
-    let captured = capture(&mut lease.sandbox, &mut lease.seen, &to, &mut on_file).await;
+    let mut captured = capture(&mut lease.sandbox, &mut lease.seen, &to, &mut on_file).await;
+    let arrivals = std::mem::take(&mut captured.arrivals);
+    job.core.announce(&job.progress, Some(&job.call.tool_call_id), arrivals);
     lease.dirty = captured.incomplete;
     report.capture = begin.elapsed();
     report.files.clone_from(&captured.files);

@@ -1,6 +1,6 @@
 //! Output files: a fresh link for an id, and the content behind a link that the store leaves to us.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use artifact::{ArtifactId, ArtifactMetadata, LinkError, StoreError, StoreErrorKind, content_headers};
 use axum::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// Bytes read at once: each read of a large file is a trip to another thread.
 const READ: usize = 256 * 1024;
+/// When to ask again for a file that is on its way.
+const PENDING_RETRY: Duration = Duration::from_secs(5);
 
 /// `GET /v1/files/{id}`
 pub(crate) async fn link(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer {
@@ -124,6 +126,10 @@ fn not_found() -> Problem {
 fn store_problem(error: StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::NotFound => not_found(),
+        StoreErrorKind::Deferred => {
+            let detail = "the file is kept, and on its way into the artifact store";
+            Problem::new(Code::FilePending, detail).retry_after(PENDING_RETRY)
+        }
         StoreErrorKind::Full
         | StoreErrorKind::Mismatch
         | StoreErrorKind::Refused

@@ -25,5 +25,9 @@ pub(crate) async fn ready(State(app): State<App>) -> Answer {
     if !verdict.weak_walls.is_empty() {
         body["weakWalls"] = verdict.weak_walls.into();
     }
+    // Not a reason to be unready: calls work, and these files will come.
+    if let Some(backlog) = app.runner.store().backlog() {
+        body["storeBacklog"] = json!(backlog);
+    }
     Ok(Json(body).into_response())
 }

@@ -79,8 +79,14 @@ async fn shown(app: &App, id: &TriggerId, status: TriggerStatus) -> Result<Value
     Ok(Value::Object(members))
 }
 
-/// A file with a fresh link: the one that its call got may be over.
+/// A file with a fresh link: the one that its call got may be over, or the file was not in the store at that time.
 async fn shown_file(app: &App, TriggerFile { tool_call_id, mut file }: TriggerFile) -> Value {
+    if let OutputFileState::Deferred { id, .. } = &file.state
+        && let Ok(artifact) = id.parse::<ArtifactId>()
+        && app.runner.store().metadata(&artifact).await.is_ok()
+    {
+        file.state = OutputFileState::Stored { id: id.clone(), url: String::new() };
+    }
     if let OutputFileState::Stored { id, url } = &mut file.state
         && let Ok(artifact) = id.parse::<ArtifactId>()
         && let Ok(fresh) = app.runner.store().url(&artifact).await

@@ -128,7 +128,7 @@ async fn an_expired_link_says_how_to_get_another() {
 #[tokio::test]
 async fn files_that_are_not_there() {
     let app = on_disk();
-    let unknown = format!("file_{}", "a".repeat(32));
+    let unknown = format!("file_{}", "a".repeat(40));
     let detail = "there is no such file";
     for id in [unknown.as_str(), "x", "..%2Fsecret", "file_"] {
         app.get(&format!("/v1/files/{id}")).refused(404, "Not Found", "NOT_FOUND", detail, json!({})).await;

@@ -105,7 +105,7 @@ async fn what_cannot_be_had_is_refused_as_a_whole() {
 #[tokio::test]
 async fn urls_of_other_hosts_are_never_fetched() {
     let app = TestApp::new();
-    let id = format!("file_{}", "a".repeat(32));
+    let id = format!("file_{}", "a".repeat(40));
     for url in [
         "https://example.com/data.csv".to_owned(),
         "http://169.254.169.254/latest/meta-data/".into(),
