@@ -103,7 +103,8 @@ impl S3Upload {
         Ok(())
     }
 
-    async fn finish(mut self, sha256: Sha256Digest) -> Result<(), Failure> {
+    /// Everything has come, and is what the sender expects.
+    async fn store_all(mut self, sha256: Sha256Digest) -> Result<(), Failure> {
         let metadata = self.new.metadata(self.size, sha256);
         let last = self.current.split().freeze();
         let Some(mut multipart) = self.multipart.take() else {
@@ -172,7 +173,7 @@ impl Upload for S3Upload {
             media_type: self.new.media_type.clone(),
         };
         let (doing, deadline, inner) = (self.doing(), self.new.deadline, Arc::clone(&self.inner));
-        match timeout_at(deadline, Self::finish(*self, sha256)).await {
+        match timeout_at(deadline, self.store_all(sha256)).await {
             Ok(Ok(())) => Ok(stored),
             Ok(Err(failure)) => Err(match failure.kind() {
                 FailureKind::NotFound => StoreError::new(StoreErrorKind::Unavailable, doing)

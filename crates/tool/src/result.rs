@@ -391,6 +391,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_comes_later_has_its_id_and_the_error() {
+        let state = OutputFileState::Deferred { id: "file_1".into(), error: "Upload failed".into() };
+        let file = OutputFile { state, ..stored() };
+        assert_eq!(
+            json!(file),
+            json!({"name": "qr.png", "path": "/output/qr.png", "mediaType": "image/png", "size": 1234,
+                   "id": "file_1", "error": "Upload failed"})
+        );
+        assert!(file.reference().is_none());
+    }
+
+    #[test]
     fn a_full_result_has_the_names_of_the_contract() {
         let failed =
             OutputFile { state: OutputFileState::Failed { error: "Upload failed".into() }, ..stored() };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use artifact::{
-    ArtifactId, ArtifactMetadata, ArtifactStore, Content, NewArtifact, SignedUrl, StoreError, StoreErrorKind,
-    Swept, Upload, memory::MemoryStore,
+    ArtifactId, ArtifactMetadata, ArtifactStore, Content, NewArtifact, SignedUrl, SpoolOptions, SpooledStore,
+    StoreError, StoreErrorKind, Swept, Upload, memory::MemoryStore,
 };
 use async_trait::async_trait;
 use sandbox::fake::{Fault, Program, Request};
@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{Bench, call, code, id, seconds};
+use crate::ProgressKind;
 
 /// A store that takes nothing and never says so.
 #[derive(Debug)]
@@ -125,6 +126,44 @@ async fn a_store_that_fails_does_not_fail_the_call_and_the_files_come_later() {
     assert_eq!(bench.store.count(), 2);
     let files = bench.runner.status(&id("t")).await.unwrap().files;
     assert_eq!(files.iter().filter(|file| file.tool_call_id.is_none()).count(), 2);
+    bench.assert_all_destroyed();
+}
+
+/// With a spool before the store: the entry says what to ask for, nothing is uploaded twice, and followers hear of it.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_kept_for_later_is_announced_and_not_sent_again() {
+    let (place, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
+    let options = SpoolOptions {
+        directory: place.path().to_owned(),
+        most_bytes: 64 << 20,
+        patience: std::time::Duration::from_secs(5),
+    };
+    let spooled = SpooledStore::open(options, Arc::new(store.clone())).unwrap();
+    let bench = Bench::on_store(Arc::new(spooled), store, |_| {});
+    bench.store.fail_with(Some(StoreErrorKind::Unavailable));
+    let program = Program::new().stdout("ok").write("/output/a", "1").fill("/output/b", 2 << 20);
+    let result = bench.result("t", code("1", &program)).await;
+    let deferred = result["outputFiles"].as_array().unwrap();
+    assert_eq!(deferred.len(), 2);
+    for file in deferred {
+        assert_eq!((&file["error"], file.get("url")), (&json!("Upload failed"), None));
+        assert!(file["id"].as_str().unwrap().parse::<ArtifactId>().is_ok(), "{file}");
+    }
+    // Neither another call nor the last capture sends again what is kept.
+    assert!(names(&bench.result("t", code("2", &program)).await).is_empty());
+    let mut progress = bench.runner.progress(&id("t"), None).unwrap();
+    bench.store.fail_with(None);
+    let mut arrived = Vec::new();
+    while arrived.len() < 2 {
+        if let ProgressKind::FileAvailable { tool_call_id, file } = &*progress.next().await.unwrap().kind {
+            assert_eq!(tool_call_id.as_deref(), Some("1"));
+            assert!(file["url"].is_string() && file.get("error").is_none(), "{file}");
+            arrived.push(file["name"].clone());
+        }
+    }
+    bench.runner.end(&id("t")).await;
+    assert_eq!(bench.store.count(), 2);
+    assert_eq!(bench.runner.status(&id("t")).await.unwrap().files.len(), 2);
     bench.assert_all_destroyed();
 }
 

@@ -1,11 +1,4 @@
-//! The store against real S3 servers: the conformance suite, and what networks do.
-//!
-//! `s3s-fs` runs in this process, in every run. Garage runs where it is installed, and must where `REQUIRE` names it.
-
-#[path = "../../../tests/it/support/proxy.rs"]
-mod proxy;
-#[path = "../../../tests/it/support/s3.rs"]
-mod s3;
+//! The store in buckets of real servers: the conformance suite, what networks do, what operators get wrong.
 
 use std::{sync::Arc, time::Duration};
 
