@@ -9,6 +9,8 @@ mod examples;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod octavus;
 #[cfg(test)]
 mod recovery;
