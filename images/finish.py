@@ -219,6 +219,11 @@ def clean():
         for path in sorted(Path(top).rglob("*")):
             if path.is_symlink() and not path.exists() and not str(os.readlink(path)).startswith("/proc/"):
                 path.unlink()
+    for top in ("/tmp", "/run"):
+        for path in Path(top).iterdir():
+            # What is mounted there under `docker build` goes with its container.
+            if not path.is_mount():
+                remove(path)
     for name in MOUNT_POINTS:
         Path("/", name).mkdir(exist_ok=True)
     Path("/var/tmp").mkdir()

@@ -13,7 +13,7 @@ use std::{
 use super::{images, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
+/// `dockerd`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -23,6 +23,8 @@ pub(crate) fn require(capability: &str) -> bool {
         }
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
+        "dockerd" => programs(&["dockerd", "docker", "mmdebstrap"])
+            .or_else(|| (!rustix::process::getuid().is_root()).then(|| "only root can start it".to_owned())),
         "images" => programs(&["mmdebstrap"]).or_else(native),
         "office" => (!images::is_there("office") && !is_demanded("office"))
             .then(|| "it takes minutes to build, so it is built only where REQUIRE names it".to_owned()),
