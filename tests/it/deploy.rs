@@ -155,32 +155,25 @@ fn the_seccomp_profile_allows_what_programs_may_do_and_what_makes_sandboxes() {
 }
 
 /// A runner's container with the options of the compose file, or those of the Kubernetes manifest as Docker has them.
-fn start(docker: &Dockerd, options: &[String]) {
+fn start(docker: &Dockerd, socket: &str, options: &[String]) {
+    let socket = format!("{socket}:/run/skillbox");
     let skills = format!("{}:/skills:ro", repository().join("skills-examples").display());
     let mut args =
         vec!["run", "--detach", "--name", "runner", "--network", "none", "--env", "SKILLBOX_SKILLS=/skills"];
-    args.extend([
-        "--volume",
-        &skills,
-        "--volume",
-        "socket:/run/skillbox",
-        "--memory",
-        "4g",
-        "--pids-limit",
-        "4096",
-    ]);
+    args.extend(["--volume", &skills, "--volume", &socket, "--memory", "4g", "--pids-limit", "4096"]);
     args.extend(options.iter().map(String::as_str));
     args.push("skillbox/runner");
     docker.run(&args);
     until("the runner is ready", Duration::from_secs(120), || {
         let state = docker.run(&["inspect", "--format", "{{.State.Running}}", "runner"]);
-        assert_eq!(state, "true", "{}", docker.run(&["logs", "runner"]));
+        assert_eq!(state, "true", "{}", docker.logs("runner"));
         docker.docker().args(["exec", "runner"]).args(HEALTH).output().unwrap().status.success().then_some(())
     });
 }
 
 /// Makes a call from another container that shares nothing with the runner's but the socket.
-fn call(docker: &Dockerd, user: &str, code: &str) -> Value {
+fn call(docker: &Dockerd, socket: &str, user: &str, code: &str) -> Value {
+    let socket = format!("{socket}:/run/skillbox");
     let calls = json!({"toolCalls": [{
         "toolCallId": "1", "toolName": "octavus_code_run", "args": {"language": "python", "code": code}}]});
     let body = calls.to_string();
@@ -192,7 +185,7 @@ fn call(docker: &Dockerd, user: &str, code: &str) -> Value {
         "--user",
         user,
         "--volume",
-        "socket:/run/skillbox",
+        &socket,
         "--entrypoint",
         "curl",
         "skillbox/runner",
@@ -214,9 +207,8 @@ fn call(docker: &Dockerd, user: &str, code: &str) -> Value {
 fn stop(docker: &Dockerd) {
     docker.run(&["stop", "--time", "75", "runner"]);
     let code = docker.run(&["inspect", "--format", "{{.State.ExitCode}}", "runner"]);
-    assert_eq!(code, "0", "{}", docker.run(&["logs", "runner"]));
+    assert_eq!(code, "0", "{}", docker.logs("runner"));
     docker.run(&["rm", "--volumes", "runner"]);
-    docker.run(&["volume", "rm", "socket"]);
 }
 
 const CODE: &str = "import os, pandas, socket\n\
@@ -257,8 +249,8 @@ fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
     }
     options.extend(["--volume".into(), "/sys/fs/cgroup:/sys/fs/cgroup:rw".into()]);
     options.extend(["--volume".into(), "state:/var/lib/skillbox".into()]);
-    start(&docker, &options);
-    let result = call(&docker, "0", CODE);
+    start(&docker, "socket", &options);
+    let result = call(&docker, "socket", "0", CODE);
     assert_eq!(result["stdout"], "1000 False False [(1, 'lo')]\n", "{result}");
     assert_eq!(result["outputFiles"][0]["name"], "a.txt", "{result}");
     // The limit is the sandbox's own and not the container's.
@@ -274,7 +266,7 @@ fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
     ]);
     assert!(!ready.contains("cgroup") && !ready.contains("uids"), "{ready}");
     stop(&docker);
-    docker.run(&["volume", "rm", "state"]);
+    docker.run(&["volume", "rm", "state", "socket"]);
 
     // As the Kubernetes manifest has it: an ordinary user without capabilities.
     let seccomp = format!("seccomp={}", repository().join("deploy/seccomp.json").display());
@@ -297,24 +289,12 @@ fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
         "--env",
         "SKILLBOX_ALLOW_MISSING=cgroup,uids",
     ];
-    // The volume is made by the first container that names it; its owner is the pod's fsGroup there.
-    docker.run(&[
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--user",
-        "0",
-        "--volume",
-        "socket:/run/skillbox",
-        "--entrypoint",
-        "chown",
-        "skillbox/runner",
-        "1000:1000",
-        "/run/skillbox",
-    ]);
-    start(&docker, &options.map(str::to_owned));
-    let result = call(&docker, "1000", CODE.rsplit_once('\n').unwrap().0);
+    let socket = docker.place("socket-of-user");
+    fs::create_dir(&socket).unwrap();
+    std::os::unix::fs::chown(&socket, Some(1000), Some(1000)).unwrap();
+    let socket = socket.display().to_string();
+    start(&docker, &socket, &options.map(str::to_owned));
+    let result = call(&docker, &socket, "1000", CODE.rsplit_once('\n').unwrap().0);
     assert_eq!(
         (&result["exitCode"], &result["stdout"]),
         (&json!(0), &json!("1000 False False [(1, 'lo')]\n")),

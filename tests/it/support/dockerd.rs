@@ -60,6 +60,12 @@ impl Dockerd {
         said.trim().to_owned()
     }
 
+    /// What a container wrote, on both streams.
+    pub(crate) fn logs(&self, container: &str) -> String {
+        let done = self.docker().args(["logs", container]).output().unwrap();
+        String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+    }
+
     /// What it keeps below a name.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
