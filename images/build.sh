@@ -60,12 +60,13 @@ mkdir "$work/inside" "$work/inside/python" "$work/inside/npm"
 if [[ $installer == uv ]]; then
   say "fetching Python packages with uv"
   uv pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy \
-    --python-version "$python" --python-platform "$(uname -m)-manylinux_2_28" \
+    --python-version "$python" --python-platform "$(uname -m)-manylinux_2_36" \
     --target "$work/inside/python" --requirement "$wheels" >&2
 elif [[ $installer == pip ]]; then
   say "fetching Python packages with pip"
+  # The first one that fits is taken, as on the image itself, whose glibc is 2.36.
   platforms=()
-  for glibc in 5 12 17 24 26 27 28; do platforms+=(--platform "manylinux_2_${glibc}_$(uname -m)"); done
+  for glibc in {36..17} 12 5; do platforms+=(--platform "manylinux_2_${glibc}_$(uname -m)"); done
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-compile --no-deps \
     --require-hashes --only-binary :all: --implementation cp --python-version "$python" "${platforms[@]}" \
     --platform "manylinux2014_$(uname -m)" --platform any --target "$work/inside/python" --requirement "$wheels" >&2
@@ -74,7 +75,7 @@ if [[ -n $npm ]]; then
   say "fetching npm packages"
   cp "$npm/package.json" "$npm/package-lock.json" "$work/inside/npm/"
   # No script of a package runs here.
-  npm ci --prefix "$work/inside/npm" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel error >&2
+  npm ci --prefix "$work/inside/npm" --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error >&2
 fi
 cp "$here/finish.py" "$here/purge.txt" "$work/inside/"
 "$here/parts.sh" requested "$image" >"$work/inside/requested"
