@@ -285,7 +285,7 @@ fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
         "--tmpfs",
         "/tmp",
         "--tmpfs",
-        "/var/lib/skillbox:uid=1000,mode=0700",
+        "/var/lib/skillbox:uid=1000,mode=0700,exec",
         "--env",
         "SKILLBOX_ALLOW_MISSING=cgroup,uids",
     ];
