@@ -7,7 +7,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
     process::Command,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -29,6 +29,7 @@ pub(crate) fn built(name: &'static str) -> Image {
     let lock = File::create(image.data.join("lock")).unwrap();
     lock.lock().unwrap();
     if !is_there(name) {
+        remove_old(name);
         image.build();
     }
     image
@@ -52,6 +53,19 @@ fn place(name: &str) -> PathBuf {
     }
     let days = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / (24 * 3600);
     cache.join(format!("skillbox-test/images/{name}-{:016x}-{days}", hasher.finish()))
+}
+
+/// Removes images of earlier recipes and days. Another run may be using one of today's or yesterday's.
+fn remove_old(name: &str) {
+    const OLD: Duration = Duration::from_secs(2 * 24 * 3600);
+    let here = place(name);
+    for entry in fs::read_dir(here.parent().unwrap()).unwrap().map(Result::unwrap) {
+        let is_same_image = entry.file_name().to_str().unwrap().starts_with(&format!("{name}-"));
+        let age = entry.metadata().unwrap().modified().unwrap().elapsed().unwrap_or_default();
+        if is_same_image && age > OLD {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
