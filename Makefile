@@ -1,5 +1,5 @@
 # Every target is what its name says; CI runs the same ones.
-.PHONY: check test bench deny setup fmt
+.PHONY: check test bench images images-lock deny setup fmt
 
 CARGO ?= cargo
 
@@ -8,7 +8,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# All tests. REQUIRE=native,cgroup,user,node,pty,uv,pip,qemu,zbar,s3,garage,curl makes a missing capability a failure instead of a note.
+# All tests. REQUIRE=native,cgroup,user,node,pty,uv,pip,qemu,zbar,curl,s3,garage,images,dockerd makes a missing capability a failure instead of a note.
 test:
 	$(CARGO) test --workspace
 
@@ -16,6 +16,15 @@ test:
 bench:
 	$(CARGO) build --release -p cli -p bench
 	$${CARGO_TARGET_DIR:-target}/release/bench --skillbox $${CARGO_TARGET_DIR:-target}/release/skillbox --json target/bench.json
+
+# The sandbox images as root directories, where `--rootfs` finds them by name. IMAGES=slim for one of them.
+IMAGES ?= slim node office
+images:
+	for image in $(IMAGES); do $(CARGO) run --quiet --release -p cli -- image build $$image || exit 1; done
+
+# The newest versions of the packages that images have; needs uv and npm.
+images-lock:
+	images/lock.sh
 
 # Licences, advisories and sources of all dependencies (needs cargo-deny).
 deny:

@@ -5,9 +5,13 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod images;
 #[cfg(test)]
 mod octavus;
 #[cfg(test)]

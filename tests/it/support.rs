@@ -2,6 +2,8 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod dockerd;
+pub(crate) mod images;
 pub(crate) mod proxy;
 pub(crate) mod remains;
 pub(crate) mod require;

@@ -29,8 +29,8 @@ pub(crate) struct Global {
     /// What makes the sandboxes.
     #[arg(long, global = true, value_enum, default_value_t = DriverName::Native, env = "SKILLBOX_DRIVER", hide_env_values = true)]
     pub(crate) driver: DriverName,
-    /// A directory with a root file system for sandboxes, instead of the host's /usr.
-    #[arg(long, global = true, value_name = "DIR", env = "SKILLBOX_ROOTFS", hide_env_values = true)]
+    /// A directory with a root file system for sandboxes, or an image built here, instead of the host's /usr.
+    #[arg(long, global = true, value_name = "DIR|IMAGE", env = "SKILLBOX_ROOTFS", hide_env_values = true)]
     pub(crate) rootfs: Option<PathBuf>,
     /// Never ask a package index; dependencies come from the cache only.
     #[arg(long, global = true, env = "SKILLBOX_OFFLINE", hide_env_values = true)]
@@ -108,6 +108,9 @@ pub(crate) enum Command {
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
+    /// Build root directories for sandboxes, and list them.
+    #[command(subcommand)]
+    Image(Image),
     /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
     /// Print the version.
@@ -366,6 +369,74 @@ pub(crate) struct Inspect {
     /// A skill's folder, its SKILL.md, or a .skill bundle.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+}
+
+/// What is done with images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Build an image from packages of Debian, PyPI and npm. Needs mmdebstrap.
+    Build(ImageBuild),
+    /// List the images that were built here, and those that Docker has.
+    #[command(alias = "list")]
+    Ls,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImageBuild {
+    /// The image.
+    #[arg(value_enum, default_value_t = ImageName::Slim)]
+    pub(crate) image: ImageName,
+    /// What is made of it.
+    #[arg(long, value_enum, default_value_t = ImageFormat::Directory)]
+    pub(crate) format: ImageFormat,
+    /// Where it goes. Without it, where `--rootfs` finds it by its name.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// What Docker shall call it. Without it, skillbox/IMAGE.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<String>,
+}
+
+/// The images that there is a recipe for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageName {
+    /// Python with the usual packages for data, charts, PDF and office files.
+    Slim,
+    /// Node.js with the usual packages for office files.
+    Node,
+    /// Both, with LibreOffice, pandoc, tesseract and ghostscript.
+    Office,
+}
+
+impl ImageName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Slim => "slim",
+            Self::Node => "node",
+            Self::Office => "office",
+        }
+    }
+}
+
+/// Forms of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageFormat {
+    /// A root directory, for --rootfs.
+    Directory,
+    /// One tar file of it.
+    Tar,
+    /// An image of Docker or Podman.
+    Docker,
+}
+
+impl ImageFormat {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Tar => "tar",
+            Self::Docker => "docker",
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,6 +5,7 @@ mod call;
 mod code;
 mod completions;
 mod doctor;
+mod image;
 mod inspect;
 mod program;
 mod prompt;
@@ -47,6 +48,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
         Some(Command::Validate(command)) => validate::execute(&command, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
+        Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),
         Some(Command::Version) => version::execute(output),
         Some(Command::Completions(command)) => completions::execute(&command),

@@ -12,6 +12,7 @@ mod error;
 mod escape;
 mod exit;
 mod files;
+mod images;
 mod log;
 mod options;
 mod output;

@@ -95,6 +95,11 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
+/// Where what took long to make is kept.
+pub(crate) fn data_directory() -> Option<PathBuf> {
+    xdg("XDG_DATA_HOME", ".local/share").map(|base| base.join("skillbox"))
+}
+
 /// Where what must survive a restart is kept when the user does not say.
 pub(crate) fn state_directory() -> Option<PathBuf> {
     xdg("XDG_STATE_HOME", ".local/state").map(|base| base.join("skillbox"))

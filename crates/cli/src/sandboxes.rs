@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::{DriverName, Global},
     error::{CommandError, Kind},
+    images,
     output::Output,
     progress::Progress,
     scratch::Scratch,
@@ -164,7 +165,7 @@ pub(crate) async fn start_driver(
         DriverName::Native => {
             let config = driver_native::Config {
                 root: match &global.rootfs {
-                    Some(directory) => RootDirectory::Directory(absolute(directory)?),
+                    Some(directory) => RootDirectory::Directory(images::root(directory)?),
                     None => RootDirectory::Host,
                 },
                 layer_roots: vec![layers.to_owned()],
@@ -209,7 +210,10 @@ pub(crate) fn layer_cache() -> Result<PathBuf, CommandError> {
 
 /// What makes dependencies ready, for the Python that sandboxes have.
 pub(crate) fn resolver(global: &Global, cache: PathBuf) -> Resolver {
-    let mut config = layer::Config::new(cache, target(global.rootfs.as_deref()));
+    // A name that leads nowhere was refused when the driver started.
+    let rootfs =
+        global.rootfs.as_deref().map(|given| images::root(given).unwrap_or_else(|_| given.to_owned()));
+    let mut config = layer::Config::new(cache, target(rootfs.as_deref()));
     if global.offline {
         config.policy = Policy::Offline;
     }

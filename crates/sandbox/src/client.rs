@@ -104,7 +104,7 @@ impl Sandbox {
             lifetime_ms: milliseconds(spec.lifetime + LIFETIME_MARGIN),
             output: layout::OUTPUT.to_owned(),
             writable: layout::PROGRAM_WRITABLE.map(str::to_owned).to_vec(),
-            readable: layout::READABLE.map(str::to_owned).to_vec(),
+            readable: layout::READABLE.into_iter().chain([layout::SHARE]).map(str::to_owned).collect(),
             max_open_files: spec.limits.open_files,
             max_file_size: spec.limits.file_bytes,
             max_processes: (!created.shares_uid).then_some(u64::from(spec.limits.processes)),

@@ -13,6 +13,9 @@ pub const SHM: &str = "/dev/shm";
 /// Dependency layers, read-only, each in a directory named by its digest.
 pub const LAYERS: &str = "/layers";
 
+/// Where an image says what is in it. Only the runner reads there, by [`crate::SandboxPath::packages`].
+pub const SHARE: &str = "/usr/share/skillbox";
+
 /// Where `octavus_file_read` may read.
 pub const READABLE: [&str; 3] = [WORKSPACE, OUTPUT, SKILLS];
 /// Where `octavus_file_write` may write.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::layout;
 
-/// An absolute, normalized path below `/workspace`, `/output` or `/skills`.
+/// An absolute, normalized path below `/workspace`, `/output` or `/skills`, or one that the runner itself chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SandboxPath(String);
 
@@ -61,6 +61,12 @@ impl SandboxPath {
     #[must_use]
     pub fn code_file(number: u64, extension: &str) -> Self {
         Self(format!("{}/code/{number}.{extension}", layout::TMP))
+    }
+
+    /// The list of packages that an image has, where it has one.
+    #[must_use]
+    pub fn packages() -> Self {
+        Self(format!("{}/packages.json", layout::SHARE))
     }
 
     /// The path as text.

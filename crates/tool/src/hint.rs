@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::show::{list, quoted, size};
+use crate::{
+    inventory::Inventory,
+    show::{list, quoted, size},
+};
 
 /// What is known about a program that ended.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +16,8 @@ pub struct Observed<'a> {
     pub ending: Ending,
     /// Its standard error, as the result has it.
     pub stderr: &'a str,
-    /// Python packages beyond the standard library that the sandbox has; empty where that is not known.
-    pub packages: &'a [String],
+    /// Packages beyond the standard libraries that the sandbox has; empty where that is not known.
+    pub packages: &'a Inventory,
     /// Whether the sandbox reaches any host at all.
     pub has_network: bool,
 }
@@ -72,8 +75,45 @@ pub fn hint(observed: &Observed<'_>) -> Option<String> {
     }
 }
 
+/// Whether a hint would name the packages that there are. Asked first, since finding out takes a request.
+#[must_use]
+pub fn names_packages(ending: Ending, stderr: &str) -> bool {
+    matches!(ending, Ending::Exited(code) if code != 0)
+        && (missing_python(stderr).is_some() || missing_npm(stderr).is_some())
+}
+
 fn missing_package(observed: &Observed<'_>) -> Option<String> {
-    let module = observed.stderr.lines().rev().find_map(|line| {
+    let there = observed.packages;
+    let (what, packages, standard) = if let Some(module) = missing_python(observed.stderr) {
+        let package = package_of(module).map(|package| format!(" (package {package})")).unwrap_or_default();
+        (format!("The Python module {}{package}", quoted(module)), &there.python, "the standard library")
+    } else {
+        let module = missing_npm(observed.stderr)?;
+        (format!("The npm package {}", quoted(module)), &there.node, "what Node.js itself has")
+    };
+    let there = if packages.is_empty() {
+        format!("Use {standard} or what the skill brings along.")
+    } else {
+        format!("Besides {standard} there is: {}.", list(packages))
+    };
+    Some(format!("{what} is not installed, and nothing can be installed at run time. {there}"))
+}
+
+/// `Error: Cannot find module 'x'` of `require`, `Cannot find package 'x' imported from …` of `import`.
+fn missing_npm(stderr: &str) -> Option<&str> {
+    stderr.lines().rev().find_map(|line| {
+        let (_, rest) =
+            line.split_once("Cannot find module '").or_else(|| line.split_once("Cannot find package '"))?;
+        let name = &rest[..rest.find('\'')?];
+        // A file of the program's own says so by its path.
+        let is_name =
+            name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '/'));
+        (is_name && !name.is_empty() && !name.starts_with(['.', '/'])).then_some(name)
+    })
+}
+
+fn missing_python(stderr: &str) -> Option<&str> {
+    stderr.lines().rev().find_map(|line| {
         // `ImportError` subclasses print the same text after their own name.
         let rest = line.trim_start().strip_prefix("ModuleNotFoundError: No module named ").or_else(|| {
             // `python -m x` says it this way.
@@ -83,16 +123,7 @@ fn missing_package(observed: &Observed<'_>) -> Option<String> {
         let end = name.find(['\'', '"', ';', ' ']).unwrap_or(name.len());
         let top = name[..end].split('.').next().unwrap_or_default();
         (!top.is_empty() && top.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(top)
-    })?;
-    let what = match package_of(module) {
-        Some(package) => format!("The Python module {} (package {package})", quoted(module)),
-        None => format!("The Python module {}", quoted(module)),
-    };
-    let there = match observed.packages {
-        [] => "Use the standard library or what the skill brings along.".to_owned(),
-        packages => format!("Besides the standard library there is: {}.", list(packages)),
-    };
-    Some(format!("{what} is not installed, and nothing can be installed at run time. {there}"))
+    })
 }
 
 /// Packages whose module has another name.
@@ -174,7 +205,7 @@ mod tests {
     use super::*;
 
     fn of(ending: Ending, stderr: &str) -> Option<String> {
-        hint(&Observed { ending, stderr, packages: &[], has_network: false })
+        hint(&Observed { ending, stderr, packages: &Inventory::default(), has_network: false })
     }
 
     fn failed(stderr: &str) -> String {
@@ -190,10 +221,23 @@ mod tests {
             "The Python module \"pandas\" is not installed, and nothing can be installed at run time. Use the standard \
              library or what the skill brings along."
         );
-        let packages = ["numpy".to_owned(), "pillow".to_owned()];
+        let packages = Inventory {
+            python: vec!["numpy".to_owned(), "pillow".to_owned()],
+            node: vec!["docx".to_owned()],
+        };
         let observed =
             Observed { ending: Ending::Exited(1), stderr, packages: &packages, has_network: false };
-        assert!(hint(&observed).unwrap().ends_with("there is: numpy, pillow."));
+        assert!(hint(&observed).unwrap().ends_with("Besides the standard library there is: numpy, pillow."));
+        let stderr = "node:internal/modules/cjs/loader:1080\nError: Cannot find module 'sharp'\nRequire stack:\n- /tmp/a.js\n";
+        let text = hint(&Observed { stderr, ..observed }).unwrap();
+        assert!(
+            text.starts_with("The npm package \"sharp\" is not installed")
+                && text.ends_with("has there is: docx."),
+            "{text}"
+        );
+        let import = "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@a/b' imported from /tmp/a.mjs";
+        assert!(failed(import).contains("\"@a/b\""));
+        assert_eq!(failed("Error: Cannot find module '/workspace/gone.js'"), "", "a file, not a package");
         assert!(
             failed("ModuleNotFoundError: No module named 'cv2'").contains("\"cv2\" (package opencv-python)")
         );
@@ -242,6 +286,16 @@ mod tests {
         assert_eq!(of(Ending::Exited(1), ""), None);
     }
 
+    #[test]
+    fn packages_are_asked_for_only_where_a_hint_would_name_them() {
+        let missing = "ModuleNotFoundError: No module named 'x'";
+        assert!(names_packages(Ending::Exited(1), missing));
+        assert!(names_packages(Ending::Exited(1), "Error: Cannot find module 'x'"));
+        assert!(!names_packages(Ending::Exited(0), missing));
+        assert!(!names_packages(Ending::TimedOut { limit: Duration::from_secs(1) }, missing));
+        assert!(!names_packages(Ending::Exited(1), "ValueError: x"));
+    }
+
     /// stderr belongs to the program: nothing in it may break a hint or get a line of its own into it.
     #[test]
     fn any_stderr_gives_one_bounded_line() {
@@ -249,6 +303,7 @@ mod tests {
             Just("ModuleNotFoundError: No module named ".to_owned()),
             Just(": No module named ".to_owned()),
             Just(": command not found".to_owned()),
+            Just("Cannot find module '".to_owned()),
             Just("python".to_owned()),
             Just("'".to_owned()),
             Just("\n".to_owned()),

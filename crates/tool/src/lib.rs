@@ -12,6 +12,7 @@ mod definitions;
 mod error;
 mod event;
 mod hint;
+mod inventory;
 mod name;
 mod parameters;
 mod prompt;
@@ -25,7 +26,8 @@ pub use crate::{
     definitions::{DefinitionStyle, definitions},
     error::{ErrorCode, SizeLimit, ToolError},
     event::{ErrorSource, ErrorType, FilePart, FileReference, FinishReason, StreamEvent, ToolInfo},
-    hint::{Ending, Observed, hint},
+    hint::{Ending, Observed, hint, names_packages},
+    inventory::{INVENTORY_BYTES, Inventory},
     name::{InvalidPrefix, ToolName, ToolPrefix},
     prompt::{PromptNetwork, PromptSettings, PromptSkill, prompt},
     result::{

@@ -14,16 +14,22 @@ fn help_of_every_command() {
         "prompt",
         "validate",
         "inspect",
+        "image",
+        "image build",
+        "image ls",
         "doctor",
         "version",
         "completions",
     ];
     for command in commands {
-        let mut args = vec![command, "--help"];
-        args.retain(|arg| !arg.is_empty());
+        let args: Vec<&str> = command.split(' ').chain(["--help"]).filter(|arg| !arg.is_empty()).collect();
         let ran = run(&args);
         assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""), "{args:?}");
-        let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };
+        let name = if command.is_empty() {
+            "help".to_owned()
+        } else {
+            format!("help_{}", command.replace(' ', "_"))
+        };
         insta::assert_snapshot!(name, ran.stdout);
     }
     // A command that is there and not in this list would be one without a snapshot.

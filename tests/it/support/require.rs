@@ -10,10 +10,11 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{s3::Garage, skillbox};
+use super::{images, s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `node`, `uv`, `s3`, `garage`, `curl`, `qemu`, `bwrap`, `pty` and `zbar`.
+/// `dockerd`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
+/// `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -27,6 +28,11 @@ pub(crate) fn require(capability: &str) -> bool {
         "s3" => None,
         "curl" => programs(&["curl"]),
         "garage" => Garage::installed().is_none().then(|| "run `make setup`".to_owned()),
+        "dockerd" => programs(&["dockerd", "docker", "mmdebstrap"])
+            .or_else(|| (!rustix::process::getuid().is_root()).then(|| "only root can start it".to_owned())),
+        "images" => programs(&["mmdebstrap"]).or_else(native),
+        "office" => (!images::is_there("office") && !is_demanded("office"))
+            .then(|| "it takes minutes to build, so it is built only where REQUIRE names it".to_owned()),
         "qemu" => programs(&["qemu-system-x86_64"]),
         "bwrap" => programs(&["bwrap"]),
         "pty" => programs(&["script"]),
@@ -34,11 +40,14 @@ pub(crate) fn require(capability: &str) -> bool {
         other => panic!("no test may require `{other}`: nothing here knows how to look for it"),
     };
     let Some(why) = missing else { return true };
-    let required = env::var("REQUIRE").unwrap_or_default();
-    let demanded = required.split(',').any(|name| name.trim() == capability);
-    assert!(!demanded, "REQUIRE names {capability}, but there is none: {why}");
+    assert!(!is_demanded(capability), "REQUIRE names {capability}, but there is none: {why}");
     eprintln!("skipped: no {capability}: {why}");
     false
+}
+
+/// Whether `REQUIRE` names it.
+fn is_demanded(capability: &str) -> bool {
+    env::var("REQUIRE").unwrap_or_default().split(',').any(|name| name.trim() == capability)
 }
 
 /// Whether sandboxes can be made here is known once one was.

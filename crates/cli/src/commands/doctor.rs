@@ -153,6 +153,15 @@ fn for_dependencies() -> Vec<Check> {
         },
     };
     let cache = match sandboxes::layer_cache() {
+        Ok(cache) if is_noexec(&cache) => Check {
+            name: "cache".to_owned(),
+            state: CheckState::Weak,
+            detail: format!(
+                "{} is mounted noexec: packages with compiled parts will not import",
+                cache.display()
+            ),
+            remedy: Some("mount it without noexec, or set XDG_CACHE_HOME to another place".to_owned()),
+        },
         Ok(cache) => good("cache", cache.display().to_string()),
         Err(error) => Check {
             name: "cache".into(),
@@ -162,6 +171,15 @@ fn for_dependencies() -> Vec<Check> {
         },
     };
     vec![tool, cache]
+}
+
+/// Whether the place of a directory, which need not be there yet, forbids to map programs. A sandbox's mount of it does so
+/// as well.
+fn is_noexec(directory: &Path) -> bool {
+    let there = directory.ancestors().find(|place| place.exists());
+    there
+        .and_then(|place| rustix::fs::statvfs(place).ok())
+        .is_some_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
 fn is_program(file: &Path) -> bool {
@@ -261,6 +279,13 @@ mod tests {
         for other in ["", "SSH-2.0", "HTTP/1.1", "HTTP/1.1 x", "200 OK"] {
             assert_eq!(status(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_mount_without_programs_is_seen() {
+        // Which is such a mount everywhere.
+        assert!(is_noexec(Path::new("/proc/not/there")));
+        assert!(!is_noexec(Path::new("/usr/bin/not/there")));
     }
 
     #[test]

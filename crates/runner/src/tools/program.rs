@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sandbox::{ExecOutcome, ExecRequest, SandboxError, SandboxPath, StreamKind, Termination};
 use tokio::time::{Instant, sleep};
-use tool::{CutText, Ending, ExecResult, Observed, OutputFile, ToolError, ToolOutput, hint};
+use tool::{
+    CutText, Ending, ExecResult, Inventory, Observed, OutputFile, ToolError, ToolOutput, hint, names_packages,
+};
 
 use crate::{
     CallReport, ProgramReport, StreamChoice,
@@ -124,7 +126,7 @@ async fn run_in(
             None => Ending::Exited(outcome.termination.exit_code()),
         },
     };
-    let result = result(lease, report, &outcome, ending, &captured);
+    let result = result(lease, report, &outcome, ending, &captured).await;
     report.program = Some(ProgramReport {
         termination: outcome.termination,
         exit_code: result.exit_code,
@@ -231,8 +233,8 @@ pub(crate) async fn capture_call(
     captured
 }
 
-fn result(
-    lease: &Lease,
+async fn result(
+    lease: &mut Lease,
     report: &CallReport,
     outcome: &ExecOutcome,
     ending: Ending,
@@ -259,7 +261,11 @@ fn result(
         Ending::OutOfMemory { .. } => result.out_of_memory(),
         Ending::Exited(_) => result,
     };
-    let packages = lease.packages();
+    let packages = if captured.broken.is_none() && names_packages(ending, &result.stderr) {
+        lease.inventory().await
+    } else {
+        Inventory::default()
+    };
     let observed = Observed { ending, stderr: &result.stderr, packages: &packages, has_network: false };
     let notes = [hint(&observed), captured.note.clone()];
     let notes: Vec<String> = notes.into_iter().flatten().collect();

@@ -15,7 +15,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep, timeout},
 };
-use tool::{OutputFile, ToolError};
+use tool::{INVENTORY_BYTES, Inventory, OutputFile, ToolError};
 
 use crate::{
     CallError, CallReport, PrepareError, SandboxReport, TriggerId,
@@ -51,6 +51,8 @@ pub(crate) struct Lease {
     placed: Vec<String>,
     /// Mounted layers with the slug of each one's skill, in the order of the skills.
     layers: Vec<(String, layer::Layer)>,
+    /// What its image says it has, once that was asked for.
+    image: Option<Inventory>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -194,6 +196,7 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         codes: 0,
         placed: Vec::new(),
         layers,
+        image: None,
         _permit: permit,
     };
     job.view.set(id.clone(), lease.ends);
@@ -249,13 +252,22 @@ impl Lease {
         self.ends
     }
 
-    /// Python packages that are mounted.
-    pub(crate) fn packages(&self) -> Vec<String> {
-        let all = self.layers.iter().flat_map(|(_, layer)| &layer.packages);
-        let mut names: Vec<String> = all.map(|package| package.name.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// What programs find without bringing it along: what the image says it has, and the mounted layers.
+    ///
+    /// The image's word is asked for once, through init, and only names are kept of it. An image without a list, or one
+    /// that cannot be read, has nothing to say.
+    pub(crate) async fn inventory(&mut self) -> Inventory {
+        if self.image.is_none() {
+            let answer = self.sandbox.read(&SandboxPath::packages(), 0, INVENTORY_BYTES).await;
+            let text = answer.ok().and_then(Result::ok).map(|range| range.bytes).unwrap_or_default();
+            self.image = Some(Inventory::parse(&text));
+        }
+        let mut inventory = self.image.clone().unwrap_or_default();
+        let layers = self.layers.iter().flat_map(|(_, layer)| &layer.packages);
+        inventory.python.extend(layers.map(|package| package.name.clone()));
+        inventory.python.sort_unstable();
+        inventory.python.dedup();
+        inventory
     }
 
     /// Where Python finds the layers: that of `first` before all others.
