@@ -94,7 +94,7 @@ pub(crate) enum Command {
     #[command(after_help = exit::OF_PROGRAMS)]
     Code(Code),
     /// Serve the tools over HTTP.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make one tool call and print the tool result that a model would get.
     Call(Call),
     /// Print the definitions of the six tools for these skills.
