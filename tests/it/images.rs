@@ -2,18 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
     images::{Image, built},
+    remains::{Process, descendants},
     require::require,
     skillbox::example,
+    wait::until,
 };
 
 /// Files get this time where they would be newer.
@@ -209,6 +213,38 @@ fn a_second_build_gives_the_same_digest() {
         before = now;
     }
     panic!("the packages differ from build to build");
+}
+
+#[test]
+fn a_build_that_is_stopped_leaves_nothing() {
+    if !require("images") {
+        return;
+    }
+    let place = TempDir::new().unwrap();
+    let log = File::create(place.path().join("log")).unwrap();
+    let out = place.path().join("out");
+    let mut build = crate::support::skillbox::command()
+        .args(["image", "build", "node", "--output"])
+        .arg(&out)
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let told = || fs::read_to_string(place.path().join("log")).unwrap();
+    until("the build is at work", Duration::from_secs(300), || {
+        assert_eq!(build.try_wait().unwrap(), None, "{}", told());
+        told().contains("installing Debian packages").then_some(())
+    });
+    // mmdebstrap is there once it has started something, which then has to be told as well.
+    let children = until("mmdebstrap is at work", Duration::from_secs(60), || {
+        let all = descendants(build.id());
+        all.iter().any(|process| process.command.starts_with("apt")).then_some(all)
+    });
+    kill_process(Pid::from_child(&build), Signal::TERM).unwrap();
+    let status = until("the build ends", Duration::from_secs(60), || build.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130), "{}", told());
+    let alive: Vec<_> = children.into_iter().filter(Process::lives).collect();
+    assert!(alive.is_empty(), "{alive:?}");
+    assert!(fs::read_dir(out).unwrap().next().is_none(), "remains of the build");
 }
 
 #[test]

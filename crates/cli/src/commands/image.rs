@@ -4,13 +4,15 @@
 //! of it where it was wanted.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Image, ImageBuild, ImageFormat},
@@ -19,6 +21,7 @@ use crate::{
     exit::Exit,
     images::{self, Contents, Stored},
     output::{self, Output},
+    sandboxes,
     units::show_size,
 };
 
@@ -45,14 +48,14 @@ fn make(command: &ImageBuild, output: Output) -> Result<Exit, CommandError> {
         ));
     }
     let place = match &command.output {
-        Some(directory) => crate::sandboxes::absolute(directory)?,
+        Some(directory) => sandboxes::absolute(directory)?,
         None => images::store()?.join(name),
     };
     let failed = |error| CommandError::io(format!("cannot write below `{}`", place.display()), &error);
     std::fs::create_dir_all(&place).map_err(failed)?;
     // Beside the result, so that it is put in place by renaming; removed if anything fails.
     let work = tempfile::Builder::new().prefix(".image-").tempdir_in(&place).map_err(failed)?;
-    let digest = run_recipe(name, work.path(), output)?;
+    let digest = sandboxes::block_on(async |cancel| run_recipe(name, work.path(), output, &cancel).await)?;
     let contents = Contents::read(&work.path().join(images::PACKAGES))?;
     let bytes = std::fs::metadata(work.path().join(TAR)).map_err(failed)?.len();
     let made = match command.format {
@@ -94,23 +97,48 @@ fn make(command: &ImageBuild, output: Output) -> Result<Exit, CommandError> {
     Ok(Exit::OK)
 }
 
-/// Runs the recipe and returns the digest of the tar that it made.
-fn run_recipe(name: &str, out: &Path, output: Output) -> Result<String, CommandError> {
+/// Runs the recipe and returns the digest of the tar that it made. When it is cancelled, everything that the recipe started
+/// is told to end, and has ended when this returns.
+async fn run_recipe(
+    name: &str,
+    out: &Path,
+    output: Output,
+    cancel: &CancellationToken,
+) -> Result<String, CommandError> {
     let failed = |error| CommandError::io("the recipe cannot be run", &error);
     let recipe = TempDir::new().map_err(failed)?;
     images::recipe::write(recipe.path()).map_err(failed)?;
-    let mut script = Command::new("bash");
+    let mut script = tokio::process::Command::new("bash");
     script.arg(recipe.path().join("build.sh")).arg(name).arg(out).stdin(Stdio::null());
+    // A group of its own: mmdebstrap waits for what it has started, so all of it has to be told.
+    script.process_group(0);
     let mut child = script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let stderr = child.stderr.take().ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
+    let mut lines = BufReader::new(stderr).split(b'\n');
     let mut said: Vec<String> = Vec::new();
-    for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
-        let line = String::from_utf8_lossy(&line.map_err(failed)?).into_owned();
+    let mut is_told = false;
+    loop {
+        let line = tokio::select! {
+            line = lines.next_segment() => line.map_err(failed)?,
+            () = cancel.cancelled(), if !is_told => {
+                is_told = true;
+                // It may have ended just now.
+                _ = group.map(|group| kill_process_group(group, Signal::TERM));
+                continue;
+            }
+        };
+        let Some(line) = line else { break };
+        let line = String::from_utf8_lossy(&line).into_owned();
         if !line.starts_with("error: ") && !line.starts_with("hint: ") {
             output.note(&format!("  {}", escape::line(&line)));
         }
         said.push(line);
     }
-    let done = child.wait_with_output().map_err(failed)?;
+    let done = child.wait_with_output().await.map_err(failed)?;
+    if is_told {
+        return Err(CommandError::interrupted());
+    }
     let digest = String::from_utf8_lossy(&done.stdout).trim().to_owned();
     if done.status.success() && digest.starts_with("sha256:") {
         return Ok(digest);
