@@ -1,0 +1,183 @@
+//! The daemon, and what of it is ours: every container and volume that this runner made and has not removed yet.
+//!
+//! A [`Hold`] is taken before a container is asked for and kept until it is gone. One that is dropped, by a future that
+//! nobody waits for any more or a handle that was forgotten, removes what it stands for in a task that
+//! [`Daemon::finish`] waits for. What could not be removed, because the daemon was away, is nobody's any more, and the
+//! next sweep finds it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
+use sandbox::{DriverError, DriverErrorKind};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address::Address;
+use crate::answer::{failed, is_conflict, is_missing};
+use crate::owner::Owner;
+
+/// Longest wait for a volume whose container is on its way out.
+const LETTING_GO: Duration = Duration::from_secs(10);
+
+/// What the driver, its handles and its tasks have in common.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) docker: Docker,
+    pub(crate) address: Address,
+    pub(crate) owner: Owner,
+    /// Tasks of this driver.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the driver ends.
+    pub(crate) ending: CancellationToken,
+    held: Mutex<HashSet<String>>,
+}
+
+/// A container, its volume where it has one, and the duty to remove both.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    daemon: Arc<Daemon>,
+    name: String,
+    volume: Option<String>,
+    armed: bool,
+}
+
+impl Daemon {
+    pub(crate) fn new(docker: Docker, address: Address, owner: Owner) -> Arc<Self> {
+        Arc::new(Self {
+            docker,
+            address,
+            owner,
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            held: Mutex::default(),
+        })
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        // The set stays whole whatever panicked elsewhere.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the duty for a container of this name, and for a volume of the same one.
+    pub(crate) fn hold(self: &Arc<Self>, name: String, has_volume: bool) -> Result<Hold, DriverError> {
+        let mut held = self.held();
+        if self.ending.is_cancelled() {
+            return Err(DriverError::new(DriverErrorKind::Busy, "the docker driver is shutting down"));
+        }
+        held.insert(name.clone());
+        let volume = has_volume.then(|| name.clone());
+        Ok(Hold { daemon: Arc::clone(self), name, volume, armed: true })
+    }
+
+    /// Whether somebody has the duty for this name.
+    pub(crate) fn is_held(&self, name: &str) -> bool {
+        self.held().contains(name)
+    }
+
+    /// Kills and removes a container, and waits until it is gone. One that is not there is no error.
+    pub(crate) async fn remove_container(&self, name: &str) -> Result<(), DriverError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(name, Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            // It ended by itself, and the daemon is removing it.
+            Err(error) if is_conflict(&error) => self.wait_removed(name).await,
+            Err(error) => Err(failed("a container could not be removed", error)),
+        }
+    }
+
+    async fn wait_removed(&self, name: &str) -> Result<(), DriverError> {
+        let options = WaitContainerOptionsBuilder::default().condition("removed").build();
+        let mut waiting = std::pin::pin!(self.docker.wait_container(name, Some(options)));
+        match waiting.next().await {
+            // An exit code other than zero comes as an error of its own kind.
+            None | Some(Ok(_) | Err(bollard::errors::Error::DockerContainerWaitError { .. })) => Ok(()),
+            Some(Err(error)) if is_missing(&error) => Ok(()),
+            Some(Err(error)) => Err(failed("waiting for a container's removal", error)),
+        }
+    }
+
+    /// Removes a volume. One that is not there is no error.
+    pub(crate) async fn remove_volume(&self, name: &str) -> Result<(), DriverError> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let options = RemoveVolumeOptionsBuilder::default().build();
+            match self.docker.remove_volume(name, Some(options)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if is_missing(&error) => return Ok(()),
+                // The daemon lets go of it a little after the container.
+                Err(error) if is_conflict(&error) && begun.elapsed() < LETTING_GO => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(failed("a volume could not be removed", error)),
+            }
+        }
+    }
+
+    /// Ends all tasks and removes everything that is held.
+    pub(crate) async fn finish(&self) -> Result<(), DriverError> {
+        self.ending.cancel();
+        self.tasks.close();
+        let names: Vec<String> = self.held().iter().cloned().collect();
+        let removals = names.iter().map(|name| self.remove_both(name, Some(name)));
+        let results = futures_util::future::join_all(removals).await;
+        self.tasks.wait().await;
+        results.into_iter().collect::<Result<(), _>>()?;
+        self.owner.release();
+        Ok(())
+    }
+
+    async fn remove_both(&self, name: &str, volume: Option<&String>) -> Result<(), DriverError> {
+        self.remove_container(name).await?;
+        match volume {
+            Some(volume) => self.remove_volume(volume).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Hold {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn daemon(&self) -> &Arc<Daemon> {
+        &self.daemon
+    }
+
+    /// Removes what it stands for, now.
+    pub(crate) async fn remove(mut self) -> Result<(), DriverError> {
+        // Until it is done, the duty stays: this future may be dropped in the middle.
+        self.daemon.remove_both(&self.name, self.volume.as_ref()).await?;
+        self.armed = false;
+        self.daemon.held().remove(&self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let (daemon, name, volume) = (Arc::clone(&self.daemon), self.name.clone(), self.volume.take());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // Nobody is left to do it: the container ends with its stream, and the next sweep takes the rest.
+            self.daemon.held().remove(&self.name);
+            return;
+        };
+        let work = async move {
+            if let Err(error) = daemon.remove_both(&name, volume.as_ref()).await {
+                tracing::warn!(container = name, error = %error, "left for the next sweep");
+            }
+            daemon.held().remove(&name);
+        };
+        self.daemon.tasks.spawn_on(work, &runtime);
+    }
+}

@@ -1,0 +1,203 @@
+//! A Docker daemon of a test's own: its own directories, socket and processes, no network, nothing shared with another.
+//!
+//! It is spoken to by plain HTTP on its socket, so that what a test sees is the daemon's word and not a client's. The image
+//! comes from a root directory that `make setup` makes once. Dropping it ends the daemon and removes its directories.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longest time that the daemon may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Name of the image that tests use.
+const IMAGE: &str = "skillbox-test:latest";
+
+/// See the module.
+pub(crate) struct Dockerd {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Dockerd {
+    /// Starts one, or says what is missing for that.
+    pub(crate) fn start() -> Result<Self, String> {
+        let executable = find("dockerd").ok_or("there is no `dockerd` (`make setup` installs it)")?;
+        if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            return Err("only root can start a daemon".to_owned());
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("skillbox-dockerd-")
+            .tempdir()
+            .map_err(|error| format!("no directory for a daemon: {error}"))?;
+        let child = spawn(&executable, directory.path())?;
+        let mut this = Self { child, directory };
+        this.wait_ready()?;
+        Ok(this)
+    }
+
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let log = self.directory.path().join("log");
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        let ready = wait(|| {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(Err(format!("dockerd ended with {status}: {}", said())));
+            }
+            let socket = self.directory.path().join("docker.sock");
+            let answer = ask(&socket, "GET", "/_ping", None).ok()?;
+            (answer.0 == 200).then_some(Ok(()))
+        });
+        ready.unwrap_or_else(|| Err(format!("dockerd does not answer: {}", said())))
+    }
+
+    /// As `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
+    }
+
+    /// A request to the API: status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        let (status, body) = ask(&self.socket(), method, path, None).expect("the daemon answers");
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// Loads the image of tests and says how it is called.
+    pub(crate) fn image(&self) -> Result<String, String> {
+        let root = root_directory();
+        let mut tar = File::open(&root)
+            .map_err(|error| format!("{}: {error} (`make setup` makes it)", root.display()))?;
+        let (name, tag) = IMAGE.split_once(':').expect("a name with a tag");
+        let path = format!("/images/create?fromSrc=-&repo={name}&tag={tag}");
+        let (status, body) = ask(&self.socket(), "POST", &path, Some(&mut tar))
+            .map_err(|error| format!("the image could not be loaded: {error}"))?;
+        let said = String::from_utf8_lossy(&body);
+        if status != 200 || said.contains("\"error\"") {
+            return Err(format!("the image could not be loaded: {said}"));
+        }
+        Ok(IMAGE.to_owned())
+    }
+
+    /// Names of all containers, whatever they do.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let (_, containers) = self.ask("GET", "/containers/json?all=true");
+        let list = containers.as_array().expect("a list");
+        list.iter().map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Names of all volumes.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let (_, volumes) = self.ask("GET", "/volumes");
+        let list = volumes["Volumes"].as_array().cloned().unwrap_or_default();
+        list.iter().map(|one| one["Name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+#[allow(dead_code, reason = "each of the packages that share this file uses a part of it")]
+impl Dockerd {
+    /// Kills it, as by a crash: what it started lives on.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts it again on the same directories and socket.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        // A daemon that was killed cannot remove it, and no new one starts while it is there.
+        let _ = fs::remove_file(self.directory.path().join("pid"));
+        let executable = find("dockerd").expect("it was started once");
+        self.child = spawn(&executable, self.directory.path()).expect("it starts again");
+        self.wait_ready().expect("it answers again");
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        // In order, so that it ends its containers and takes its mounts away.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        if wait(|| self.child.try_wait().ok().flatten()).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn spawn(executable: &Path, directory: &Path) -> Result<Child, String> {
+    let failed = |error: io::Error| format!("dockerd could not be started: {error}");
+    let log = File::options().create(true).append(true).open(directory.join("log")).map_err(failed)?;
+    let place = |name: &str| directory.join(name).display().to_string();
+    Command::new(executable)
+        .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
+        .args(["-H", &format!("unix://{}", place("docker.sock"))])
+        .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(failed)?)
+        .stderr(log)
+        .spawn()
+        .map_err(failed)
+}
+
+/// Where `make setup` keeps the root directory of tests, as a tar.
+fn root_directory() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+    cache.unwrap_or_else(|| home().join(".cache")).join("skillbox-test/docker-root.tar")
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    places.map(|place| place.join(name)).find(|file| file.is_file())
+}
+
+/// Looks again and again until there is an answer; `None` when there is none in time.
+fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let (_keeps_open, never) = mpsc::channel::<()>();
+    let begun = Instant::now();
+    loop {
+        let answer = look();
+        if answer.is_some() || begun.elapsed() > PATIENCE {
+            return answer;
+        }
+        // A pause, so that the looking takes no CPU from what is waited for.
+        let _ = never.recv_timeout(Duration::from_millis(20));
+    }
+}
+
+/// One request on one connection. In HTTP/1.0, so that the body ends with the connection.
+fn ask(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&mut File>,
+) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = match &body {
+        Some(file) => file.metadata()?.len(),
+        None => 0,
+    };
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Length: {length}\r\n\r\n")?;
+    if let Some(file) = body {
+        io::copy(file, &mut stream)?;
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Ok((status, answer.split_off(end)))
+}
