@@ -17,11 +17,12 @@ const SKILLS_HERE: &str = "skills-here";
 
 /// What tells of the host or acts on it, and what sandboxes have no use for. A path that an image or a kernel does not
 /// have is passed over.
-const MASKED: [&str; 26] = [
+const MASKED: [&str; 27] = [
     "/dev/console",
     "/dev/mqueue",
     "/dev/pts",
     "/dev/tty",
+    "/etc/resolv.conf",
     "/proc/acpi",
     "/proc/asound",
     "/proc/bus",
@@ -108,7 +109,6 @@ pub(crate) fn body(
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(false),
-        network_disabled: Some(true),
         // An image's health check would run programs beside init.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         stop_timeout: Some(0),

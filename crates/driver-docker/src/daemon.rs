@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address::Address;
-use crate::answer::{failed, is_conflict, is_missing};
+use crate::answer::{failed, is_conflict, is_missing, status};
 use crate::owner::Owner;
 
-/// Longest wait for a volume whose container is on its way out.
+/// Longest time in which a removal is tried again.
 const LETTING_GO: Duration = Duration::from_secs(10);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the driver, its handles and its tasks have in common.
 #[derive(Debug)]
@@ -82,13 +84,21 @@ impl Daemon {
 
     /// Kills and removes a container, and waits until it is gone. One that is not there is no error.
     pub(crate) async fn remove_container(&self, name: &str) -> Result<(), DriverError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.docker.remove_container(name, Some(options)).await {
-            Ok(()) => Ok(()),
-            Err(error) if is_missing(&error) => Ok(()),
-            // It ended by itself, and the daemon is removing it.
-            Err(error) if is_conflict(&error) => self.wait_removed(name).await,
-            Err(error) => Err(failed("a container could not be removed", error)),
+        let begun = tokio::time::Instant::now();
+        loop {
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            match self.docker.remove_container(name, Some(options)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if is_missing(&error) => return Ok(()),
+                // It ended by itself, and the daemon is removing it.
+                Err(error) if is_conflict(&error) => return self.wait_removed(name).await,
+                // Its files may still be written to while it ends: nothing runs any more, and the next try removes them.
+                Err(error) if status(&error).is_some() && begun.elapsed() < LETTING_GO => {
+                    tracing::debug!(container = name, error = %error, "removing once more");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(failed("a container could not be removed", error)),
+            }
         }
     }
 
@@ -113,7 +123,7 @@ impl Daemon {
                 Err(error) if is_missing(&error) => return Ok(()),
                 // The daemon lets go of it a little after the container.
                 Err(error) if is_conflict(&error) && begun.elapsed() < LETTING_GO => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => return Err(failed("a volume could not be removed", error)),
             }

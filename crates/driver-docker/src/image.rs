@@ -8,6 +8,7 @@
 //!   /.skillbox/init             the executable, for everyone to run
 //!   /.skillbox/locked/          mode 0700, of user 0: no path of a sandbox leads through it
 //!   /.skillbox/locked/skills/   where the writable directory of skills is mounted
+//!   /etc/passwd, /etc/group     as the image has them, with a name for the user of programs where there is none
 //! ```
 
 use std::sync::Arc;
@@ -24,7 +25,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::answer::{failed, is_missing};
 use crate::daemon::{Daemon, Hold};
+use crate::names;
 use crate::owner::Labels;
+
 
 /// Where init is.
 pub(crate) const INIT: &str = "/.skillbox/init";
@@ -123,8 +126,10 @@ fn tag(id: &str) -> String {
 
 async fn derive(daemon: &Arc<Daemon>, id: &str, derived: &str) -> Result<(), DriverError> {
     let what = "an image with init could not be made";
-    let files = files().map_err(|error| DriverError::with_source(DriverErrorKind::System, what, error))?;
     let helper = helper(daemon, id, HostConfig::default()).await?;
+    let names = names::amended(&daemon.docker, helper.name()).await.map_err(|error| failed(what, error))?;
+    let files =
+        files(&names).map_err(|error| DriverError::with_source(DriverErrorKind::System, what, error))?;
     let into_root = UploadToContainerOptionsBuilder::default().path("/").build();
     daemon
         .docker
@@ -172,7 +177,7 @@ pub(crate) async fn helper(
 }
 
 /// What is added to an image, as a tar.
-fn files() -> std::io::Result<Vec<u8>> {
+fn files(names: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |path: &str, kind: tar::EntryType, mode: u32, bytes: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -188,6 +193,9 @@ fn files() -> std::io::Result<Vec<u8>> {
     add(".skillbox/init", tar::EntryType::Regular, 0o555, init_binary::INIT)?;
     add(".skillbox/locked/", tar::EntryType::Directory, 0o700, b"")?;
     add(".skillbox/locked/skills/", tar::EntryType::Directory, 0o755, b"")?;
+    for (path, text) in names {
+        add(path, tar::EntryType::Regular, 0o644, text)?;
+    }
     tar.into_inner()
 }
 

@@ -22,6 +22,7 @@ mod daemon;
 mod driver;
 mod image;
 mod layers;
+mod names;
 mod owner;
 mod seccomp;
 mod stream;

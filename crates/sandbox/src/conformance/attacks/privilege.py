@@ -44,7 +44,12 @@ for fd in (0, 1, 2):
     check(f"descriptor {fd} is a pipe, null or an anonymous file",
           target.startswith(("pipe:", "/memfd:", "/dev/null")), target)
 check("no terminal", not any(os.isatty(fd) for fd in (0, 1, 2)))
-attack("controlling terminal", lambda: os.open("/dev/tty", os.O_RDWR), (errno.ENXIO, errno.ENOENT))
+def controlling_terminal():
+    terminal = os.open("/dev/tty", os.O_RDWR)
+    if not os.isatty(terminal):
+        raise Blocked("not a terminal")
+    return terminal
+attack("controlling terminal", controlling_terminal, (errno.ENXIO, errno.ENOENT))
 own = {"PATH", "HOME", "LANG", "LC_CTYPE"}
 check("environment is what was passed", set(os.environ) <= own, sorted(os.environ))
 

@@ -49,8 +49,10 @@ for fields in mounts.values():
         attack(f"opening the way to {point}", lambda: os.chmod(os.path.dirname(point), 0o777) or "opened")
         attack(f"mount {point} by PID 1", lambda: os.listdir(f"/proc/1/root{point}"), GONE)
         continue
-    except OSError:
-        device = False
+    except FileNotFoundError:
+        # Another mount lies over the way to it, so that nothing of it can be named.
+        check(f"mount {point} is out of reach", not os.path.lexists(point), " ".join(fields))
+        continue
     # Processes write below their own directory of /proc; what is the machine's there is another case.
     if not inside(point) and not device and point != "/proc":
         check(f"mount {point} is read-only", "ro" in options, " ".join(fields))
