@@ -5,7 +5,7 @@
 //! [`Daemon::finish`] waits for. What could not be removed, because the daemon was away, is nobody's any more, and the
 //! next sweep finds it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +37,9 @@ pub(crate) struct Daemon {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the driver ends.
     pub(crate) ending: CancellationToken,
-    held: Mutex<HashSet<String>>,
+    /// Names that somebody has the duty for, with the id of the container once it is known. A name is free before its
+    /// container is gone, so whoever waits for that has to go by the id.
+    held: Mutex<HashMap<String, Option<String>>>,
 }
 
 /// A container, its volume where it has one, and the duty to remove both.
@@ -61,8 +63,8 @@ impl Daemon {
         })
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        // The set stays whole whatever panicked elsewhere.
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<String>>> {
+        // The table stays whole whatever panicked elsewhere.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,14 +74,14 @@ impl Daemon {
         if self.ending.is_cancelled() {
             return Err(DriverError::new(DriverErrorKind::Busy, "the docker driver is shutting down"));
         }
-        held.insert(name.clone());
+        held.insert(name.clone(), None);
         let volume = has_volume.then(|| name.clone());
         Ok(Hold { daemon: Arc::clone(self), name, volume, armed: true })
     }
 
     /// Whether somebody has the duty for this name.
     pub(crate) fn is_held(&self, name: &str) -> bool {
-        self.held().contains(name)
+        self.held().contains_key(name)
     }
 
     /// Kills and removes a container, and waits until it is gone. One that is not there is no error.
@@ -134,7 +136,7 @@ impl Daemon {
     pub(crate) async fn finish(&self) -> Result<(), DriverError> {
         self.ending.cancel();
         self.tasks.close();
-        let names: Vec<String> = self.held().iter().cloned().collect();
+        let names: Vec<String> = self.held().keys().cloned().collect();
         let removals = names.iter().map(|name| self.remove_both(name, Some(name)));
         let results = futures_util::future::join_all(removals).await;
         self.tasks.wait().await;
@@ -144,7 +146,8 @@ impl Daemon {
     }
 
     async fn remove_both(&self, name: &str, volume: Option<&String>) -> Result<(), DriverError> {
-        self.remove_container(name).await?;
+        let id = self.held().get(name).cloned().flatten();
+        self.remove_container(id.as_deref().unwrap_or(name)).await?;
         match volume {
             Some(volume) => self.remove_volume(volume).await,
             None => Ok(()),
@@ -155,6 +158,11 @@ impl Daemon {
 impl Hold {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Notes the id of the container that was made.
+    pub(crate) fn is_container(&self, id: &str) {
+        self.daemon.held().insert(self.name.clone(), Some(id.to_owned()));
     }
 
     pub(crate) fn daemon(&self) -> &Arc<Daemon> {

@@ -227,6 +227,7 @@ impl Shared {
                     for warning in created.warnings {
                         tracing::debug!(container = hold.name(), warning, "the daemon warns");
                     }
+                    hold.is_container(&created.id);
                     return Ok(created.id);
                 }
                 // Somebody removed the image with init; the one below it may still be there.

@@ -168,11 +168,9 @@ pub(crate) async fn helper(
         ..Default::default()
     };
     let options = CreateContainerOptionsBuilder::default().name(hold.name()).build();
-    daemon
-        .docker
-        .create_container(Some(options), body)
-        .await
-        .map_err(|error| failed("a container for preparing could not be made", error))?;
+    let created = daemon.docker.create_container(Some(options), body).await;
+    let created = created.map_err(|error| failed("a container for preparing could not be made", error))?;
+    hold.is_container(&created.id);
     Ok(hold)
 }
 

@@ -105,7 +105,6 @@ impl Dockerd {
     }
 }
 
-#[allow(dead_code, reason = "each of the packages that share this file uses a part of it")]
 impl Dockerd {
     /// Kills it, as by a crash: what it started lives on.
     pub(crate) fn kill(&mut self) {

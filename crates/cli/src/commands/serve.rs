@@ -49,7 +49,7 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let catalog = open_skills(command, output)?;
     let store = open_store(command, &listen)?;
     let cache = sandboxes::layer_cache()?;
-    let driver = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
+    let (driver, target) = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
     let swept = store.sweep().await?;
     if reaped.runners > 0 || swept.uploads > 0 {
@@ -65,7 +65,7 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;
     let signed_urls = store.signed_urls().cloned();
-    let layers = Arc::new(sandboxes::resolver(global, cache));
+    let layers = Arc::new(sandboxes::resolver(global, cache, target));
     let runner = Runner::new(Parts { driver, store: Arc::new(store), catalog, layers }, config);
     let config = server::Config {
         listen,
