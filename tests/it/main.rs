@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod docker;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod http;

@@ -2,6 +2,8 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod docker;
+pub(crate) mod dockerd;
 pub(crate) mod remains;
 pub(crate) mod require;
 pub(crate) mod serve;

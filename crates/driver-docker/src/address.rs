@@ -110,8 +110,7 @@ mod tests {
     use super::*;
 
     fn context(config: &Path, name: &str, url: &str) {
-        let directory =
-            config.join("contexts/meta").join(HEXLOWER.encode(&Sha256::digest(name)));
+        let directory = config.join("contexts/meta").join(HEXLOWER.encode(&Sha256::digest(name)));
         std::fs::create_dir_all(&directory).unwrap();
         let meta = serde_json::json!({"Name": name, "Endpoints": {"docker": {"Host": url}}});
         std::fs::write(directory.join("meta.json"), meta.to_string()).unwrap();
@@ -138,7 +137,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_names_the_socket_that_was_tried() {
-        let nowhere = Address { url: "unix:///nowhere/docker.sock".into(), source: "from DOCKER_HOST".into() };
+        let nowhere =
+            Address { url: "unix:///nowhere/docker.sock".into(), source: "from DOCKER_HOST".into() };
         let error = nowhere.connect().await.unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Unavailable);
         assert!(error.message.contains("/nowhere/docker.sock (from DOCKER_HOST)"), "{error}");

@@ -14,7 +14,9 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
     if system != "linux" {
         return error(
             DriverErrorKind::Unavailable,
-            format!("this Docker daemon runs containers of {system}, and sandboxes need Linux; switch it over"),
+            format!(
+                "this Docker daemon runs containers of {system}, and sandboxes need Linux; switch it over"
+            ),
         );
     }
     if !has_seccomp(info) {
@@ -68,7 +70,13 @@ fn missing_limits(info: &SystemInfo) -> Vec<&'static str> {
 }
 
 /// The lines for a daemon that answered.
-pub(crate) fn all(info: &SystemInfo, config: &Config, image: &Image, place: &str, layers: &str) -> Vec<Check> {
+pub(crate) fn all(
+    info: &SystemInfo,
+    config: &Config,
+    image: &Image,
+    place: &str,
+    layers: &str,
+) -> Vec<Check> {
     let good = |name: &str, detail: String| Check {
         name: name.to_owned(),
         state: CheckState::Good,
@@ -144,7 +152,10 @@ mod tests {
         let swapping = SystemInfo { swap_limit: Some(false), ..info() };
         let error = refuse(&swapping, &config).unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Wall);
-        assert!(error.message.contains("swap") && error.message.contains("--allow-missing cgroup"), "{error}");
+        assert!(
+            error.message.contains("swap") && error.message.contains("--allow-missing cgroup"),
+            "{error}"
+        );
         let allowed = Config { allow_missing: BTreeSet::from([Wall::Cgroup]), ..config };
         assert!(refuse(&swapping, &allowed).is_ok());
     }

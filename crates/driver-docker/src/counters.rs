@@ -61,7 +61,8 @@ impl Counters {
             Self::V2(directory) => (directory, "memory.events", "memory.peak"),
         };
         let events = fs::read_to_string(directory.join(events)).ok()?;
-        let oom_kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()?;
+        let oom_kills =
+            events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()?;
         // Not every kernel keeps the peak.
         let peak = fs::read_to_string(directory.join(peak)).ok();
         Some(MemoryUse { oom_kills, peak_bytes: peak.and_then(|text| text.trim().parse().ok()) })
@@ -102,7 +103,6 @@ pub(crate) async fn told_by_daemon(docker: Docker, container: String, since: u64
     let oom_kills = tokio::time::timeout(PATIENCE, count).await.unwrap_or(0);
     MemoryUse { oom_kills: oom_kills as u64, peak_bytes: None }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -132,7 +132,7 @@ impl Daemon {
         }
     }
 
-    /// Ends all tasks and removes everything that is held.
+    /// Ends all tasks and removes everything that is held. The owner's lock is still there.
     pub(crate) async fn finish(&self) -> Result<(), DriverError> {
         self.ending.cancel();
         self.tasks.close();
@@ -140,9 +140,7 @@ impl Daemon {
         let removals = names.iter().map(|name| self.remove_both(name, Some(name)));
         let results = futures_util::future::join_all(removals).await;
         self.tasks.wait().await;
-        results.into_iter().collect::<Result<(), _>>()?;
-        self.owner.release();
-        Ok(())
+        results.into_iter().collect()
     }
 
     async fn remove_both(&self, name: &str, volume: Option<&String>) -> Result<(), DriverError> {

@@ -96,7 +96,10 @@ impl DockerDriver {
         let info = docker.info().await.map_err(|error| address.unreachable(error))?;
         checks::refuse(&info, &config)?;
         let seccomp = seccomp::profile(std::env::consts::ARCH).ok_or_else(|| {
-            DriverError::new(DriverErrorKind::Unavailable, "there is no seccomp profile for this architecture")
+            DriverError::new(
+                DriverErrorKind::Unavailable,
+                "there is no seccomp profile for this architecture",
+            )
         })?;
         let directory = config.runtime_directory.clone().unwrap_or_else(runtime_directory).join("docker");
         let owner = Owner::claim(&directory).map_err(|error| {
@@ -112,6 +115,7 @@ impl DockerDriver {
             Err(error) => {
                 // Nothing was made, or what was is being removed: the error is what counts.
                 let _ = daemon.finish().await;
+                daemon.owner.release();
                 return Err(error);
             }
         };
@@ -286,7 +290,13 @@ impl Driver for DockerDriver {
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {
-        self.shared.daemon.finish().await
+        let daemon = &self.shared.daemon;
+        let finished = daemon.finish().await;
+        // What could not be removed while the daemon was away.
+        sweep::reap(daemon).await?;
+        finished?;
+        daemon.owner.release();
+        Ok(())
     }
 }
 

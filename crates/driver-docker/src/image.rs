@@ -28,7 +28,6 @@ use crate::daemon::{Daemon, Hold};
 use crate::names;
 use crate::owner::Labels;
 
-
 /// Where init is.
 pub(crate) const INIT: &str = "/.skillbox/init";
 /// Where the writable directory of skills is mounted.
@@ -97,7 +96,8 @@ fn check(name: &str, found: &ImageInspect) -> Result<(), DriverError> {
     };
     if let Some(theirs) = found.architecture.as_deref().filter(|theirs| !theirs.is_empty() && *theirs != ours)
     {
-        let message = format!("the image `{name}` is for {theirs}, and this skillbox for {ours}; build it for {ours}");
+        let message =
+            format!("the image `{name}` is for {theirs}, and this skillbox for {ours}; build it for {ours}");
         return Err(DriverError::new(DriverErrorKind::Unavailable, message));
     }
     let volumes = found.config.as_ref().and_then(|config| config.volumes.clone()).unwrap_or_default();

@@ -101,9 +101,10 @@ impl Layers {
         let is_named_well =
             !layer.digest.is_empty() && layer.digest.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let root = self.roots.iter().find(|root| {
-            layer.directory.strip_prefix(root).is_ok_and(|below| {
-                below.components().all(|part| matches!(part, Component::Normal(_)))
-            })
+            layer
+                .directory
+                .strip_prefix(root)
+                .is_ok_and(|below| below.components().all(|part| matches!(part, Component::Normal(_))))
         });
         match root {
             Some(root) if is_named_well => Ok(root),
@@ -184,7 +185,8 @@ async fn fill(daemon: &Arc<Daemon>, image: &str, layer: &Layer, volume: &str) ->
         // A broken tar is the cause of a refused one.
         packed.map_err(|error| DriverError::with_source(DriverErrorKind::System, what, error))?;
         sent?;
-        let last = last_file().map_err(|error| DriverError::with_source(DriverErrorKind::System, what, error))?;
+        let last =
+            last_file().map_err(|error| DriverError::with_source(DriverErrorKind::System, what, error))?;
         let sent = daemon.docker.upload_to_container(helper.name(), options(), body_full(last.into())).await;
         sent.map_err(|error| failed(what, error))?;
         tracing::info!(volume, digest = layer.digest, "a layer was put into a volume");
@@ -264,11 +266,15 @@ mod tests {
     #[test]
     fn layers_are_below_a_directory_of_layers() {
         let layers = Layers::new(vec!["/cache/layers".into()]);
-        let layer = |digest: &str, directory: &str| Layer { digest: digest.into(), directory: directory.into() };
+        let layer =
+            |digest: &str, directory: &str| Layer { digest: digest.into(), directory: directory.into() };
         assert!(layers.root_of(&layer("abc", "/cache/layers/abc")).is_ok());
-        for (digest, directory) in
-            [("abc", "/etc"), ("abc", "/cache/layers/../../etc"), ("../x", "/cache/layers/abc"), ("", "/cache/layers/a")]
-        {
+        for (digest, directory) in [
+            ("abc", "/etc"),
+            ("abc", "/cache/layers/../../etc"),
+            ("../x", "/cache/layers/abc"),
+            ("", "/cache/layers/a"),
+        ] {
             let error = layers.root_of(&layer(digest, directory)).unwrap_err();
             assert_eq!(error.kind, DriverErrorKind::NotFound, "{digest} {directory}");
         }

@@ -38,8 +38,7 @@ fn main() -> ExitCode {
     };
     let driver = runtime.block_on(DockerDriver::start(config));
     let driver = Arc::new(driver.unwrap_or_else(|error| panic!("no driver: {error}: {:?}", error.source)));
-    let trials =
-        CASES.iter().map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver))).collect();
+    let trials = CASES.iter().map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver))).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     runtime.block_on(driver.shutdown()).expect("the driver ends in order");
     assert_eq!(daemon.containers(), Vec::<String>::new(), "containers are left");

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,7 +14,6 @@ use std::{
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Longest time that the daemon may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,38 +21,69 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Name of the image that tests use.
 const IMAGE: &str = "skillbox-test:latest";
 
+/// Ends the daemon and removes its directories when its standard input ends: also when the test process was killed, or
+/// kept the daemon for as long as it lived.
+const KEEPER: &str = r#"
+read -r _
+pid=$(cat "$1/pid" 2>/dev/null)
+if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+  kill -TERM "$pid"
+  tail --pid="$pid" -f /dev/null
+fi
+# Where the daemon was killed, and nothing came after it.
+pkill -KILL -f -- "-address $1/exec/"
+grep " $1/" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
+rm -rf "$1"
+"#;
+
 /// See the module.
+#[derive(Debug)]
 pub(crate) struct Dockerd {
     child: Child,
-    directory: TempDir,
+    keeper: Child,
+    directory: PathBuf,
+    /// A directory of this machine that the daemon does not see.
+    hidden: Option<PathBuf>,
 }
 
 impl Dockerd {
     /// Starts one, or says what is missing for that.
     pub(crate) fn start() -> Result<Self, String> {
-        let executable = find("dockerd").ok_or("there is no `dockerd` (`make setup` installs it)")?;
+        Self::start_without(None)
+    }
+
+    /// The same in a mount namespace in which a directory is empty, as a daemon on another machine would have it.
+    pub(crate) fn start_without(hidden: Option<&Path>) -> Result<Self, String> {
+        find("dockerd").ok_or("there is no `dockerd` (`make setup` installs it)")?;
         if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
             return Err("only root can start a daemon".to_owned());
         }
-        let directory = tempfile::Builder::new()
-            .prefix("skillbox-dockerd-")
-            .tempdir()
-            .map_err(|error| format!("no directory for a daemon: {error}"))?;
-        let child = spawn(&executable, directory.path())?;
-        let mut this = Self { child, directory };
+        let failed = |error: io::Error| format!("no daemon could be started: {error}");
+        let directory =
+            tempfile::Builder::new().prefix("skillbox-dockerd-").tempdir().map_err(failed)?.keep();
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let hidden = hidden.map(Path::to_owned);
+        let child = spawn(&directory, hidden.as_deref())?;
+        let mut this = Self { child, keeper, directory, hidden };
         this.wait_ready()?;
         Ok(this)
     }
 
     fn wait_ready(&mut self) -> Result<(), String> {
-        let log = self.directory.path().join("log");
+        let log = self.directory.join("log");
         let said = || fs::read_to_string(&log).unwrap_or_default();
         let ready = wait(|| {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(Err(format!("dockerd ended with {status}: {}", said())));
             }
-            let socket = self.directory.path().join("docker.sock");
-            let answer = ask(&socket, "GET", "/_ping", None).ok()?;
+            let answer = ask(&self.directory.join("docker.sock"), "GET", "/_ping", None).ok()?;
             (answer.0 == 200).then_some(Ok(()))
         });
         ready.unwrap_or_else(|| Err(format!("dockerd does not answer: {}", said())))
@@ -65,12 +95,21 @@ impl Dockerd {
     }
 
     fn socket(&self) -> PathBuf {
-        self.directory.path().join("docker.sock")
+        self.directory.join("docker.sock")
     }
 
     /// A request to the API: status and body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, Value) {
         let (status, body) = ask(&self.socket(), method, path, None).expect("the daemon answers");
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// The same with a body.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(body.to_string().as_bytes()).expect("it is written");
+        file.rewind().expect("it is read from its start");
+        let (status, body) = ask(&self.socket(), "POST", path, Some(&mut file)).expect("the daemon answers");
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
@@ -115,10 +154,19 @@ impl Dockerd {
     /// Starts it again on the same directories and socket.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        // A daemon that was killed cannot remove it, and no new one starts while it is there.
-        let _ = fs::remove_file(self.directory.path().join("pid"));
-        let executable = find("dockerd").expect("it was started once");
-        self.child = spawn(&executable, self.directory.path()).expect("it starts again");
+        // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
+        // containerd dies with it, a moment later.
+        let containerd = self.directory.join("exec/containerd/containerd.pid");
+        let pid = fs::read_to_string(&containerd).unwrap_or_default();
+        let gone = wait(|| {
+            let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            (state.is_empty() || state.contains(") Z ")).then_some(())
+        });
+        gone.expect("containerd ends with its daemon");
+        for file in [self.directory.join("pid"), containerd] {
+            let _ = fs::remove_file(file);
+        }
+        self.child = spawn(&self.directory, self.hidden.as_deref()).expect("it starts again");
         self.wait_ready().expect("it answers again");
     }
 }
@@ -131,14 +179,25 @@ impl Drop for Dockerd {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
 }
 
-fn spawn(executable: &Path, directory: &Path) -> Result<Child, String> {
+fn spawn(directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
     let failed = |error: io::Error| format!("dockerd could not be started: {error}");
     let log = File::options().create(true).append(true).open(directory.join("log")).map_err(failed)?;
     let place = |name: &str| directory.join(name).display().to_string();
-    Command::new(executable)
+    let mut command = match hidden {
+        None => Command::new("env"),
+        Some(hidden) => {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\""]).arg(hidden);
+            command
+        }
+    };
+    command
+        .arg(find("dockerd").unwrap_or_else(|| "dockerd".into()))
         .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
         .args(["-H", &format!("unix://{}", place("docker.sock"))])
         .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
@@ -177,19 +236,15 @@ fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// One request on one connection. In HTTP/1.0, so that the body ends with the connection.
-fn ask(
-    socket: &Path,
-    method: &str,
-    path: &str,
-    body: Option<&mut File>,
-) -> io::Result<(u16, Vec<u8>)> {
+fn ask(socket: &Path, method: &str, path: &str, body: Option<&mut File>) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = match &body {
         Some(file) => file.metadata()?.len(),
         None => 0,
     };
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Length: {length}\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n")?;
+    write!(stream, "Content-Length: {length}\r\n\r\n")?;
     if let Some(file) = body {
         io::copy(file, &mut stream)?;
     }

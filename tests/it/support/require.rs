@@ -10,10 +10,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::skillbox;
+use super::{docker, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
+/// `docker`, `node`, `uv`, `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -21,6 +21,7 @@ pub(crate) fn require(capability: &str) -> bool {
         "cgroup" => {
             missing_walls().contains(&"cgroup".to_owned()).then(|| "this user can make none".to_owned())
         }
+        "docker" => docker::missing(),
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
         "qemu" => programs(&["qemu-system-x86_64"]),

@@ -31,6 +31,8 @@ const START: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     /// More arguments.
     pub(crate) args: Vec<String>,
+    /// More environment.
+    pub(crate) env: Vec<(String, String)>,
     /// Another directory of skills than the examples.
     pub(crate) skills: Option<PathBuf>,
     /// The directory with store and log of an earlier server, to go on with.
@@ -70,6 +72,7 @@ impl Serve {
             command.args(["--allow-missing", wall]);
         }
         command.args(&options.args);
+        command.envs(options.env.iter().map(|(name, value)| (name, value)));
         let file = File::create(&log).unwrap();
         let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         let address = until("the server says where it listens", START, || {

@@ -63,7 +63,8 @@ pub(crate) fn command() -> Command {
     command
 }
 
-fn cache() -> PathBuf {
+/// Where they keep layers and what they know of images.
+pub(crate) fn cache() -> PathBuf {
     let cache = executable().parent().unwrap().join("test-cache");
     fs::create_dir_all(&cache).unwrap();
     cache

@@ -97,8 +97,6 @@ def becomes_another(path):
     try:
         fields = status(f"/proc/{program.pid}/status")
         users = set(fields["Uid"].split() + fields["Gid"].split())
-    except PermissionError as error:
-        users = {f"hidden: {error}"}
     finally:
         program.kill()
         program.wait()
@@ -108,7 +106,7 @@ def becomes_another(path):
 for path in setuid_programs():
     if OWN_MOUNTS:
         check(f"{path} is inert", os.statvfs(path).f_flag & os.ST_NOSUID, "nosuid")
-    if not ROOT and os.access(path, os.X_OK):
+    elif not ROOT and os.access(path, os.X_OK):
         attack(f"{path} becomes another", lambda: becomes_another(path))
 for path in filter(os.path.exists, ("/", "/usr", "/workspace", "/output", "/tmp", "/dev/shm", "/skills")):
     if OWN_MOUNTS or os.access(path, os.W_OK):
