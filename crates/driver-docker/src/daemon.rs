@@ -92,8 +92,10 @@ impl Daemon {
             match self.docker.remove_container(name, Some(options)).await {
                 Ok(()) => return Ok(()),
                 Err(error) if is_missing(&error) => return Ok(()),
-                // It ended by itself, and the daemon is removing it.
-                Err(error) if is_conflict(&error) => return self.wait_removed(name).await,
+                // It ended by itself, and the daemon is removing it. That may go wrong half-way, so it is looked at again.
+                Err(error) if is_conflict(&error) && begun.elapsed() < LETTING_GO => {
+                    self.wait_removed(name).await?;
+                }
                 // Its files may still be written to while it ends: nothing runs any more, and the next try removes them.
                 Err(error) if status(&error).is_some() && begun.elapsed() < LETTING_GO => {
                     tracing::debug!(container = name, error = %error, "removing once more");
@@ -104,10 +106,12 @@ impl Daemon {
         }
     }
 
+    /// Waits until the daemon says that it is gone, or for some time: whoever asks looks again.
     async fn wait_removed(&self, name: &str) -> Result<(), DriverError> {
         let options = WaitContainerOptionsBuilder::default().condition("removed").build();
         let mut waiting = std::pin::pin!(self.docker.wait_container(name, Some(options)));
-        match waiting.next().await {
+        let Ok(answer) = tokio::time::timeout(LETTING_GO, waiting.next()).await else { return Ok(()) };
+        match answer {
             // An exit code other than zero comes as an error of its own kind.
             None | Some(Ok(_) | Err(bollard::errors::Error::DockerContainerWaitError { .. })) => Ok(()),
             Some(Err(error)) if is_missing(&error) => Ok(()),

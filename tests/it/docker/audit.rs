@@ -49,7 +49,7 @@ pub(crate) fn findings(container: &Value) -> Vec<String> {
         ),
         ("baseline: no sysctls", host["Sysctls"].is_null()),
         // CIS, section 5.
-        ("5.5: no directory of the host but read-only layers", !binds.iter().any(|mount| writable(mount))),
+        ("5.5: no directory of the host but read-only layers", !binds.iter().any(writable)),
         (
             "5.5: no system directory of the host",
             !binds

@@ -18,6 +18,9 @@ use serde_json::Value;
 /// Longest time that the daemon may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What an image, what is derived from it and all sandboxes of a test take at most.
+const ROOM_KIB: u64 = 4 << 20;
+
 /// Name of the image that tests use.
 const IMAGE: &str = "skillbox-test:latest";
 
@@ -60,7 +63,7 @@ impl Dockerd {
         }
         let failed = |error: io::Error| format!("no daemon could be started: {error}");
         let directory =
-            tempfile::Builder::new().prefix("skillbox-dockerd-").tempdir().map_err(failed)?.keep();
+            tempfile::Builder::new().prefix("skillbox-dockerd-").tempdir_in(place()).map_err(failed)?.keep();
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&directory)
@@ -206,6 +209,17 @@ fn spawn(directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
         .stderr(log)
         .spawn()
         .map_err(failed)
+}
+
+/// Where its directories go: in memory, where there is room, since images are unpacked and removed again.
+fn place() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let told = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
+    let free = told.ok().and_then(|told| {
+        let text = String::from_utf8(told.stdout).ok()?;
+        text.lines().nth(1)?.trim().parse::<u64>().ok()
+    });
+    if free.is_some_and(|kib| kib > ROOM_KIB) { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// Where `make setup` keeps the root directory of tests, as a tar.
