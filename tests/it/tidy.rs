@@ -14,7 +14,7 @@ use crate::support::skillbox::repository;
 const LONGEST_FILE: usize = 600;
 
 /// Crates of others that only these of ours may depend on.
-const RESERVED: [(&str, &[&str]); 14] = [
+const RESERVED: [(&str, &[&str]); 15] = [
     // Only the server knows HTTP.
     ("axum", &["server"]),
     ("hyper", &["server"]),
@@ -22,8 +22,23 @@ const RESERVED: [(&str, &[&str]); 14] = [
     ("tower", &["server"]),
     ("tower-http", &["server"]),
     // What is pure stays pure, and what runs as PID 1 stays small.
-    ("tokio", &["artifact", "bench", "cli", "driver-native", "layer", "runner", "sandbox", "server"]),
-    ("futures-util", &["runner", "sandbox", "server"]),
+    (
+        "tokio",
+        &[
+            "artifact",
+            "bench",
+            "cli",
+            "driver-docker",
+            "driver-native",
+            "layer",
+            "runner",
+            "sandbox",
+            "server",
+        ],
+    ),
+    ("futures-util", &["bench", "driver-docker", "runner", "sandbox", "server"]),
+    // Only its driver, and what measures it, talks to a Docker daemon.
+    ("bollard", &["bench", "driver-docker"]),
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),
@@ -174,8 +189,15 @@ fn allowed(crates: &BTreeMap<String, PathBuf>) -> BTreeMap<String, BTreeSet<Stri
 /// A store is concrete, too. It lives beside its contract, so the manifest does not tell; the sources do.
 #[test]
 fn only_the_command_names_a_concrete_driver_or_store() {
-    const CONCRETE: [&str; 3] = ["NativeDriver", "LocalStore", "driver_native"];
-    let owners = ["crates/bench/", "crates/cli/", "crates/driver-native/", "crates/artifact/"];
+    const CONCRETE: [&str; 5] =
+        ["NativeDriver", "DockerDriver", "LocalStore", "driver_native", "driver_docker"];
+    let owners = [
+        "crates/bench/",
+        "crates/cli/",
+        "crates/driver-docker/",
+        "crates/driver-native/",
+        "crates/artifact/",
+    ];
     let mut broken = Vec::new();
     for (path, text) in rust_files() {
         let name = shown(&path);

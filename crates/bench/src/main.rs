@@ -9,6 +9,7 @@
 
 mod capture;
 mod cases;
+mod docker;
 mod host;
 mod http;
 mod native;
@@ -32,6 +33,12 @@ struct Arguments {
     /// Write all figures to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The image for the rows of the docker driver
+    #[arg(long, default_value = "skillbox/slim")]
+    docker_image: String,
+    /// Measure nothing but the docker driver
+    #[arg(long)]
+    docker_only: bool,
     /// Leave out the rows that move a gigabyte
     #[arg(long)]
     short: bool,
@@ -56,12 +63,18 @@ fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let before = report::Machine::now();
+    if arguments.docker_only {
+        let rows = docker::rows(&arguments.docker_image, arguments.rounds).await?;
+        report::print(&before, &rows);
+        return Ok(());
+    }
     let native = native::Native::start().await?;
     let server = http::Server::start(&arguments.skillbox)?;
     let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
     rows.extend(native.throughput().await?);
     rows.extend(native.idle_memory().await?);
     rows.extend(capture::rows(&native, arguments.short).await?);
+    rows.extend(docker::rows(&arguments.docker_image, arguments.rounds).await?);
     server.stop()?;
     native.stop().await?;
     report::print(&before, &rows);

@@ -80,6 +80,11 @@ pub(crate) fn progress(round: usize, rounds: usize) {
     }
 }
 
+/// A remark beside the table.
+pub(crate) fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
 /// The table.
 pub(crate) fn print(machine: &Machine, rows: &[Row]) {
     println!("Linux {}, {} CPUs, load {}, {}", machine.kernel, machine.cpus, machine.load, machine.pressure);
