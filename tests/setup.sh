@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests use beside Rust: Debian packages, uv, an S3 server, an ordinary user with subordinate ids.
+# Installs what the tests use beside Rust: Debian packages, uv, an S3 server, an ordinary user with subordinate ids, the
+# root directory of an image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(libc6-dev python3 python3-pip python3-venv uidmap zbar-tools util-linux git zip busybox-static cpio
-  qemu-system-x86 iproute2 curl mmdebstrap docker.io)
+  qemu-system-x86 iproute2 curl docker.io mmdebstrap)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -33,6 +34,15 @@ if ! id "$user" >/dev/null 2>&1; then
   useradd --create-home "$user"
 fi
 grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+
+# What the docker driver's tests make their image of, once.
+root="${XDG_CACHE_HOME:-$HOME/.cache}/skillbox-test/docker-root.tar"
+if [[ ! -f "$root" ]]; then
+  mkdir -p "$(dirname "$root")"
+  mmdebstrap --quiet --variant=minbase --include=python3 --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm "$root.new.tar"
+  mv "$root.new.tar" "$root"
+fi
 
 if [[ -x tests/vm/prepare.sh ]]; then
   tests/vm/prepare.sh

@@ -1,7 +1,6 @@
 //! Compiles `seccomp/*.policy` into one BPF program, so that init only has to load it.
 //!
-//! A policy is text, one rule a line: a syscall name, then conditions on its arguments that must all hold. The same
-//! name on several lines means "or". `#` starts a comment; `@arch` at the end keeps the line to one architecture.
+//! What a policy looks like is said in `seccomp/policy.rs`.
 //!
 //! The program is a binary search over ranges of syscall numbers. That matters more than it looks: when a filter is
 //! loaded, the kernel walks it once for every syscall to find those that it always allows, and a chain of three
@@ -10,6 +9,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs};
+
+use policy::Condition;
+
+#[expect(unreachable_pub, reason = "a library has it, too, and hands it on")]
+#[path = "seccomp/policy.rs"]
+mod policy;
 
 // Classic BPF, from linux/bpf_common.h.
 const LOAD_WORD: u16 = 0x20;
@@ -38,14 +43,6 @@ struct Instruction {
     k: u32,
 }
 
-#[derive(Clone, PartialEq)]
-struct Condition {
-    argument: u32,
-    mask: Option<u32>,
-    value: u32,
-    equal: bool,
-}
-
 /// What a syscall gets.
 #[derive(Clone, PartialEq)]
 enum Verdict {
@@ -61,6 +58,7 @@ fn main() {
         "aarch64" => 0xC000_00B7,
         other => panic!("there is no seccomp policy for {other}"),
     };
+    println!("cargo::rerun-if-changed=seccomp/policy.rs");
     let mut verdicts = BTreeMap::new();
     for (file, result) in [("seccomp/allow.policy", ALLOW), ("seccomp/absent.policy", ERRNO | ENOSYS)] {
         println!("cargo::rerun-if-changed={file}");
@@ -88,21 +86,10 @@ fn main() {
 }
 
 fn read_policy(file: &str, text: &str, arch: &str, result: u32, verdicts: &mut BTreeMap<u32, Verdict>) {
-    for (line, rule) in text.lines().enumerate() {
-        let place = format!("{file}:{}", line + 1);
-        let mut words: Vec<&str> = rule.split('#').next().unwrap_or_default().split_whitespace().collect();
-        if let Some(only) = words.last().and_then(|word| word.strip_prefix('@')) {
-            if only != arch {
-                continue;
-            }
-            words.pop();
-        }
-        let Some((name, conditions)) = words.split_first() else { continue };
+    let rules = policy::rules(text, arch).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for policy::Rule { line, name, conditions } in rules {
+        let place = format!("{file}:{line}");
         let number = number_of(name, arch).unwrap_or_else(|| panic!("{place}: {arch} has no syscall {name}"));
-        let conditions: Vec<Condition> = conditions
-            .iter()
-            .map(|text| condition(text).unwrap_or_else(|| panic!("{place}: malformed condition {text}")))
-            .collect();
         if conditions.is_empty() {
             let before = verdicts.insert(number, Verdict::Return(result));
             assert!(before.is_none(), "{place}: {name} has another rule");
@@ -122,27 +109,6 @@ fn number_of(name: &str, arch: &str) -> Option<u32> {
         _ => name.parse::<syscalls::aarch64::Sysno>().ok()?.id(),
     };
     u32::try_from(number).ok()
-}
-
-/// `argN==V`, `argN!=V` or `argN&MASK==V`, compared on the low 32 bits: the kernel ignores the others for these.
-fn condition(text: &str) -> Option<Condition> {
-    let (argument, rest) = text.strip_prefix("arg")?.split_at_checked(1)?;
-    let argument = argument.parse().ok()?;
-    if let Some(value) = rest.strip_prefix("==") {
-        return Some(Condition { argument, mask: None, value: number(value)?, equal: true });
-    }
-    if let Some(value) = rest.strip_prefix("!=") {
-        return Some(Condition { argument, mask: None, value: number(value)?, equal: false });
-    }
-    let (mask, value) = rest.strip_prefix('&')?.split_once("==")?;
-    Some(Condition { argument, mask: Some(number(mask)?), value: number(value)?, equal: true })
-}
-
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
 }
 
 /// All numbers from 0 on as ranges with one verdict each, named by their first number.

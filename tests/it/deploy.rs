@@ -1,8 +1,15 @@
 //! `deploy/`: what it sets exists, and the runner really runs under what it says.
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::{
     dockerd::Dockerd,
@@ -154,8 +161,46 @@ fn the_seccomp_profile_allows_what_programs_may_do_and_what_makes_sandboxes() {
     }
 }
 
+/// The `docker` command and a daemon of the test's own.
+struct Docker {
+    daemon: Dockerd,
+    place: TempDir,
+}
+
+impl Docker {
+    fn start() -> Self {
+        Self { daemon: Dockerd::start().unwrap(), place: TempDir::new().unwrap() }
+    }
+
+    fn command(&self) -> Command {
+        let mut docker = Command::new("docker");
+        docker.env("DOCKER_HOST", self.daemon.host()).stdin(Stdio::null());
+        docker
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> String {
+        let done = self.command().args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{args:?}: {said}{}", String::from_utf8_lossy(&done.stderr));
+        said.trim().to_owned()
+    }
+
+    /// What a container wrote, on both streams.
+    fn logs(&self, container: &str) -> String {
+        let done = self.command().args(["logs", container]).output().unwrap();
+        String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+    }
+
+    /// A place for a file of the test.
+    fn place(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+}
+
 /// A runner's container with the options of the compose file, or those of the Kubernetes manifest as Docker has them.
-fn start(docker: &Dockerd, socket: &str, options: &[String]) {
+fn start(docker: &Docker, socket: &str, options: &[String]) {
     let socket = format!("{socket}:/run/skillbox");
     let skills = format!("{}:/skills:ro", repository().join("skills-examples").display());
     let mut args =
@@ -167,12 +212,20 @@ fn start(docker: &Dockerd, socket: &str, options: &[String]) {
     until("the runner is ready", Duration::from_secs(120), || {
         let state = docker.run(&["inspect", "--format", "{{.State.Running}}", "runner"]);
         assert_eq!(state, "true", "{}", docker.logs("runner"));
-        docker.docker().args(["exec", "runner"]).args(HEALTH).output().unwrap().status.success().then_some(())
+        docker
+            .command()
+            .args(["exec", "runner"])
+            .args(HEALTH)
+            .output()
+            .unwrap()
+            .status
+            .success()
+            .then_some(())
     });
 }
 
 /// Makes a call from another container that shares nothing with the runner's but the socket.
-fn call(docker: &Dockerd, socket: &str, user: &str, code: &str) -> Value {
+fn call(docker: &Docker, socket: &str, user: &str, code: &str) -> Value {
     let socket = format!("{socket}:/run/skillbox");
     let calls = json!({"toolCalls": [{
         "toolCallId": "1", "toolName": "octavus_code_run", "args": {"language": "python", "code": code}}]});
@@ -204,7 +257,7 @@ fn call(docker: &Dockerd, socket: &str, user: &str, code: &str) -> Value {
 }
 
 /// Ends the runner as Docker does; it must do so in order.
-fn stop(docker: &Dockerd) {
+fn stop(docker: &Docker) {
     docker.run(&["stop", "--time", "75", "runner"]);
     let code = docker.run(&["inspect", "--format", "{{.State.ExitCode}}", "runner"]);
     assert_eq!(code, "0", "{}", docker.logs("runner"));
@@ -218,10 +271,10 @@ const CODE: &str = "import os, pandas, socket\n\
 
 #[test]
 fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
-    if !require("dockerd") || !require("native") {
+    if !require("docker") || !require("images") {
         return;
     }
-    let docker = Dockerd::start();
+    let docker = Docker::start();
     let base = docker.place("base.tar");
     let root = built("slim").root();
     prepare(
@@ -231,7 +284,7 @@ fn the_runner_makes_sandboxes_in_a_container_with_these_options() {
         Command::new(repository().join("deploy/build.sh"))
             .env("BASE", &base)
             .env("SKILLBOX", executable())
-            .env("DOCKER_HOST", docker.host()),
+            .env("DOCKER_HOST", docker.daemon.host()),
     );
     let compose = compose();
     let runner = &compose["services"]["skillbox"];

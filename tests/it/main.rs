@@ -7,6 +7,8 @@ mod cli;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod docker;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod http;

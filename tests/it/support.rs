@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod docker;
 pub(crate) mod dockerd;
 pub(crate) mod images;
 pub(crate) mod proxy;

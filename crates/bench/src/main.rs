@@ -9,6 +9,7 @@
 
 mod capture;
 mod cases;
+mod docker;
 mod host;
 mod http;
 mod native;
@@ -34,6 +35,12 @@ struct Arguments {
     /// Write all figures to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The image for the rows of the docker driver
+    #[arg(long, default_value = "skillbox/slim")]
+    docker_image: String,
+    /// Measure nothing but the docker driver
+    #[arg(long)]
+    docker_only: bool,
     /// Leave out the rows that move a gigabyte
     #[arg(long)]
     short: bool,
@@ -65,6 +72,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report::print(&before, &s3::rows(arguments.short).await?);
         return Ok(());
     }
+    if arguments.docker_only {
+        let rows = docker::rows(&arguments.docker_image, arguments.rounds).await?;
+        report::print(&before, &rows);
+        return Ok(());
+    }
     let native = native::Native::start().await?;
     let server = http::Server::start(&arguments.skillbox)?;
     let mut rows = cases::paired(&native, &server, arguments.rounds).await?;
@@ -73,6 +85,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     rows.push(neighbours::row(&native).await?);
     rows.extend(capture::rows(&native, arguments.short).await?);
     rows.extend(s3::rows(arguments.short).await?);
+    rows.extend(docker::rows(&arguments.docker_image, arguments.rounds).await?);
     server.stop()?;
     native.stop().await?;
     report::print(&before, &rows);

@@ -80,9 +80,9 @@ pub(crate) fn progress(round: usize, rounds: usize) {
     }
 }
 
-/// Something beside the figures.
+/// A remark beside the table.
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    eprintln!("note: {text}");
 }
 
 /// The table.

@@ -32,6 +32,19 @@ pub(crate) struct Global {
     /// A directory with a root file system for sandboxes, or an image built here, instead of the host's /usr.
     #[arg(long, global = true, value_name = "DIR|IMAGE", env = "SKILLBOX_ROOTFS", hide_env_values = true)]
     pub(crate) rootfs: Option<PathBuf>,
+    /// The image of sandboxes, for the docker driver.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "skillbox/slim",
+        env = "SKILLBOX_IMAGE",
+        hide_env_values = true
+    )]
+    pub(crate) image: String,
+    /// The runtime that Docker shall use, such as runsc. Without it, Docker's own choice.
+    #[arg(long, global = true, value_name = "NAME", env = "SKILLBOX_DOCKER_RUNTIME", hide_env_values = true)]
+    pub(crate) docker_runtime: Option<String>,
     /// Never ask a package index; dependencies come from the cache only.
     #[arg(long, global = true, env = "SKILLBOX_OFFLINE", hide_env_values = true)]
     pub(crate) offline: bool,
@@ -64,6 +77,8 @@ pub(crate) struct Global {
 pub(crate) enum DriverName {
     /// Namespaces and cgroups of this machine.
     Native,
+    /// Containers of a Docker daemon: DOCKER_HOST, the current docker context, /var/run/docker.sock.
+    Docker,
 }
 
 /// When to use colours.

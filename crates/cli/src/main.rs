@@ -8,6 +8,7 @@
 
 mod args;
 mod commands;
+mod docker;
 mod error;
 mod escape;
 mod exit;

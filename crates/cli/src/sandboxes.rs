@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{DriverName, Global},
+    docker,
     error::{CommandError, Kind},
     images,
     output::Output,
@@ -92,7 +93,7 @@ impl OneRunner {
         output: Output,
     ) -> Result<Self, CommandError> {
         let cache = layer_cache()?;
-        let driver = start_driver(global, &cache, &Wall::ALL).await?;
+        let (driver, target) = start_driver(global, &cache, &Wall::ALL).await?;
         // What a killed command left. This one can do its work all the same.
         if let Err(error) = driver.reap().await {
             tracing::warn!(error = %error, "what a killed command left could not be removed");
@@ -106,7 +107,7 @@ impl OneRunner {
             urls: LocalUrls::File,
             durability: Durability::Rename,
         })?;
-        let layers = Arc::new(resolver(global, cache));
+        let layers = Arc::new(resolver(global, cache, target));
         let parts = Parts { driver, store: Arc::new(store.clone()), catalog, layers };
         Ok(Self { runner: Runner::new(parts, config()), store, slugs, _scratch: scratch })
     }
@@ -155,26 +156,27 @@ pub(crate) fn trigger() -> Result<TriggerId, CommandError> {
         .map_err(|error| CommandError::of(Kind::Internal, "INTERNAL", &error))
 }
 
-/// Starts the driver that the options name.
+/// Starts the driver that the options name. Also says what Python its sandboxes have.
 pub(crate) async fn start_driver(
     global: &Global,
     layers: &Path,
     allow_missing: &[Wall],
-) -> Result<Arc<dyn Driver>, CommandError> {
+) -> Result<(Arc<dyn Driver>, Target), CommandError> {
     match global.driver {
         DriverName::Native => {
+            let root = global.rootfs.as_deref().map(images::root).transpose()?;
+            let target = target(root.as_deref());
             let config = driver_native::Config {
-                root: match &global.rootfs {
-                    Some(directory) => RootDirectory::Directory(images::root(directory)?),
-                    None => RootDirectory::Host,
-                },
+                root: root.map_or(RootDirectory::Host, RootDirectory::Directory),
                 layer_roots: vec![layers.to_owned()],
                 runtime_directory: None,
                 allow_missing: allow_missing.iter().copied().collect(),
                 launcher: None,
             };
-            Ok(Arc::new(NativeDriver::start(config).await?))
+            let driver = Arc::new(NativeDriver::start(config).await?);
+            Ok((driver, target))
         }
+        DriverName::Docker => docker::start(global, layers, allow_missing).await,
     }
 }
 
@@ -209,11 +211,8 @@ pub(crate) fn layer_cache() -> Result<PathBuf, CommandError> {
 }
 
 /// What makes dependencies ready, for the Python that sandboxes have.
-pub(crate) fn resolver(global: &Global, cache: PathBuf) -> Resolver {
-    // A name that leads nowhere was refused when the driver started.
-    let rootfs =
-        global.rootfs.as_deref().map(|given| images::root(given).unwrap_or_else(|_| given.to_owned()));
-    let mut config = layer::Config::new(cache, target(rootfs.as_deref()));
+pub(crate) fn resolver(global: &Global, cache: PathBuf, target: Target) -> Resolver {
+    let mut config = layer::Config::new(cache, target);
     if global.offline {
         config.policy = Policy::Offline;
     }

@@ -25,11 +25,23 @@ mod sys;
 mod wall;
 
 use std::process::ExitCode;
+use std::{env, io};
+
+/// Argument by which a driver says that the working directory is the writable directory of skills.
+const SKILLS_HERE: &str = "skills-here";
 
 fn main() -> ExitCode {
     // Nothing useful can be said to anyone here: the runner sees the end of the stream, and that is the answer.
-    match sys::claim_stream().map(stream::Stream::new).and_then(serve::serve) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+fn run() -> io::Result<()> {
+    let files = sys::claim_stream()?;
+    if env::args().any(|argument| argument == SKILLS_HERE) {
+        sys::take_skills_from_here()?;
+    }
+    serve::serve(stream::Stream::new(files))
 }

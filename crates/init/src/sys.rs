@@ -9,10 +9,11 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use libc::{c_char, c_int, c_long, c_ulong};
+use rustix::fs::{Mode, OFlags};
 
 use crate::wall::Wall;
 
@@ -45,6 +46,22 @@ pub(crate) fn claim_stream() -> io::Result<StreamFiles> {
 
 /// Number under which a driver may give init a writable directory of skills.
 const SKILLS: RawFd = 3;
+
+/// Makes the working directory what [`given_skills`] gives, and leaves it. A container's runtime enters the working
+/// directory before it gives up its rights, so that may be a place that no path leads to for anybody inside.
+pub(crate) fn take_skills_from_here() -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let here = rustix::fs::open(".", flags, Mode::empty())?;
+    if here.as_raw_fd() == SKILLS {
+        // From here on it belongs to nobody, as one that the driver gave.
+        let _ = here.into_raw_fd();
+    } else {
+        // SAFETY: dup2 takes any two numbers; what was under the second one is no Rust object's.
+        check(unsafe { libc::dup2(here.as_raw_fd(), SKILLS) })?;
+    }
+    rustix::process::chdir("/")?;
+    Ok(())
+}
 
 /// The writable directory of skills, where the driver gave one. It stays open as long as init lives.
 pub(crate) fn given_skills() -> Option<BorrowedFd<'static>> {

@@ -1,87 +1,271 @@
-//! A Docker daemon of a test's own: its own data, no network, and gone with all of its containers at the end.
+//! A Docker daemon of a test's own: its own directories, socket and processes, no network, nothing shared with another.
+//!
+//! It is spoken to by plain HTTP on its socket, so that what a test sees is the daemon's word and not a client's. The image
+//! comes from a root directory that `make setup` makes once. Dropping it ends the daemon and removes its directories.
 
 use std::{
-    fs::File,
-    path::PathBuf,
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    sync::mpsc,
+    time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
+use serde_json::Value;
 
-use super::{
-    require::prepare,
-    wait::{until, within},
-};
+/// Longest time that the daemon may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What an image, what is derived from it and all sandboxes of a test take at most.
+const ROOM_KIB: u64 = 4 << 20;
+
+/// Name of the image that tests use.
+const IMAGE: &str = "skillbox-test:latest";
+
+/// Ends the daemon and removes its directories when its standard input ends: also when the test process was killed, or
+/// kept the daemon for as long as it lived.
+const KEEPER: &str = r#"
+read -r _
+pid=$(cat "$1/pid" 2>/dev/null)
+if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+  kill -TERM "$pid"
+  tail --pid="$pid" -f /dev/null
+fi
+# Where the daemon was killed, and nothing came after it.
+pkill -KILL -f -- "-address $1/exec/"
+grep " $1/" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
+rm -rf "$1"
+"#;
+
+/// See the module.
+#[derive(Debug)]
 pub(crate) struct Dockerd {
     child: Child,
-    directory: TempDir,
+    keeper: Child,
+    directory: PathBuf,
+    /// A directory of this machine that the daemon does not see.
+    hidden: Option<PathBuf>,
 }
 
 impl Dockerd {
-    pub(crate) fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        let place = |name: &str| directory.path().join(name).display().to_string();
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = Command::new("dockerd")
-            .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
-            .args(["-H", &format!("unix://{}", place("socket")), "--bridge=none", "--iptables=false"])
-            .args(["--ip-forward=false", "--ip-masq=false"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+    /// Starts one, or says what is missing for that.
+    pub(crate) fn start() -> Result<Self, String> {
+        Self::start_without(None)
+    }
+
+    /// The same in a mount namespace in which a directory is empty, as a daemon on another machine would have it.
+    pub(crate) fn start_without(hidden: Option<&Path>) -> Result<Self, String> {
+        find("dockerd").ok_or("there is no `dockerd` (`make setup` installs it)")?;
+        if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            return Err("only root can start a daemon".to_owned());
+        }
+        let failed = |error: io::Error| format!("no daemon could be started: {error}");
+        let directory =
+            tempfile::Builder::new().prefix("skillbox-dockerd-").tempdir_in(place()).map_err(failed)?.keep();
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let this = Self { child, directory };
-        until("the Docker daemon answers", Duration::from_secs(60), || {
-            this.docker().arg("version").output().unwrap().status.success().then_some(())
+            .map_err(failed)?;
+        let hidden = hidden.map(Path::to_owned);
+        let child = spawn(&directory, hidden.as_deref())?;
+        let mut this = Self { child, keeper, directory, hidden };
+        this.wait_ready()?;
+        Ok(this)
+    }
+
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let log = self.directory.join("log");
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        let ready = wait(|| {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(Err(format!("dockerd ended with {status}: {}", said())));
+            }
+            let answer = ask(&self.directory.join("docker.sock"), "GET", "/_ping", None).ok()?;
+            (answer.0 == 200).then_some(Ok(()))
         });
-        this
+        ready.unwrap_or_else(|| Err(format!("dockerd does not answer: {}", said())))
     }
 
-    /// What `DOCKER_HOST` has to be.
+    /// As `DOCKER_HOST` has it.
     pub(crate) fn host(&self) -> String {
-        format!("unix://{}", self.directory.path().join("socket").display())
+        format!("unix://{}", self.socket().display())
     }
 
-    pub(crate) fn docker(&self) -> Command {
-        let mut docker = Command::new("docker");
-        docker.env("DOCKER_HOST", self.host()).stdin(Stdio::null());
-        docker
+    fn socket(&self) -> PathBuf {
+        self.directory.join("docker.sock")
     }
 
-    /// Runs a command of Docker that must succeed, and returns what it printed.
-    #[track_caller]
-    pub(crate) fn run(&self, args: &[&str]) -> String {
-        let done = self.docker().args(args).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout).into_owned();
-        assert!(done.status.success(), "{args:?}: {said}{}", String::from_utf8_lossy(&done.stderr));
-        said.trim().to_owned()
+    /// A request to the API: status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        let (status, body) = ask(&self.socket(), method, path, None).expect("the daemon answers");
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
-    /// What a container wrote, on both streams.
-    pub(crate) fn logs(&self, container: &str) -> String {
-        let done = self.docker().args(["logs", container]).output().unwrap();
-        String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+    /// The same with a body.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(body.to_string().as_bytes()).expect("it is written");
+        file.rewind().expect("it is read from its start");
+        let (status, body) = ask(&self.socket(), "POST", path, Some(&mut file)).expect("the daemon answers");
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
-    /// What it keeps below a name.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+    /// Loads the image of tests and says how it is called.
+    pub(crate) fn image(&self) -> Result<String, String> {
+        let root = root_directory();
+        let mut tar = File::open(&root)
+            .map_err(|error| format!("{}: {error} (`make setup` makes it)", root.display()))?;
+        let (name, tag) = IMAGE.split_once(':').expect("a name with a tag");
+        let path = format!("/images/create?fromSrc=-&repo={name}&tag={tag}");
+        let (status, body) = ask(&self.socket(), "POST", &path, Some(&mut tar))
+            .map_err(|error| format!("the image could not be loaded: {error}"))?;
+        let said = String::from_utf8_lossy(&body);
+        if status != 200 || said.contains("\"error\"") {
+            return Err(format!("the image could not be loaded: {said}"));
+        }
+        Ok(IMAGE.to_owned())
+    }
+
+    /// Names of all containers, whatever they do.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let (_, containers) = self.ask("GET", "/containers/json?all=true");
+        let list = containers.as_array().expect("a list");
+        list.iter().map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Names of all volumes.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let (_, volumes) = self.ask("GET", "/volumes");
+        let list = volumes["Volumes"].as_array().cloned().unwrap_or_default();
+        list.iter().map(|one| one["Name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+impl Dockerd {
+    /// Kills it, as by a crash: what it started lives on.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts it again on the same directories and socket.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
+        // containerd dies with it, a moment later.
+        let containerd = self.directory.join("exec/containerd/containerd.pid");
+        let pid = fs::read_to_string(&containerd).unwrap_or_default();
+        let gone = wait(|| {
+            let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            (state.is_empty() || state.contains(") Z ")).then_some(())
+        });
+        gone.expect("containerd ends with its daemon");
+        for file in [self.directory.join("pid"), containerd] {
+            let _ = fs::remove_file(file);
+        }
+        self.child = spawn(&self.directory, self.hidden.as_deref()).expect("it starts again");
+        self.wait_ready().expect("it answers again");
     }
 }
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        let running = self.docker().args(["ps", "--all", "--quiet"]).output().unwrap();
-        for id in String::from_utf8_lossy(&running.stdout).lines() {
-            let _ = self.docker().args(["rm", "--force", "--volumes", id]).output();
-        }
-        prepare(Command::new("kill").arg(self.child.id().to_string()));
-        if within(Duration::from_secs(30), || self.child.try_wait().unwrap()).is_none() {
+        // In order, so that it ends its containers and takes its mounts away.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        if wait(|| self.child.try_wait().ok().flatten()).is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
+}
+
+fn spawn(directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
+    let failed = |error: io::Error| format!("dockerd could not be started: {error}");
+    let log = File::options().create(true).append(true).open(directory.join("log")).map_err(failed)?;
+    let place = |name: &str| directory.join(name).display().to_string();
+    let mut command = match hidden {
+        None => Command::new("env"),
+        Some(hidden) => {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\""]).arg(hidden);
+            command
+        }
+    };
+    command
+        .arg(find("dockerd").unwrap_or_else(|| "dockerd".into()))
+        .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
+        .args(["-H", &format!("unix://{}", place("docker.sock"))])
+        .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(failed)?)
+        .stderr(log)
+        .spawn()
+        .map_err(failed)
+}
+
+/// Where its directories go: in memory, where there is room, since images are unpacked and removed again.
+fn place() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let told = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
+    let free = told.ok().and_then(|told| {
+        let text = String::from_utf8(told.stdout).ok()?;
+        text.lines().nth(1)?.trim().parse::<u64>().ok()
+    });
+    if free.is_some_and(|kib| kib > ROOM_KIB) { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Where `make setup` keeps the root directory of tests, as a tar.
+fn root_directory() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+    cache.unwrap_or_else(|| home().join(".cache")).join("skillbox-test/docker-root.tar")
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    places.map(|place| place.join(name)).find(|file| file.is_file())
+}
+
+/// Looks again and again until there is an answer; `None` when there is none in time.
+fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let (_keeps_open, never) = mpsc::channel::<()>();
+    let begun = Instant::now();
+    loop {
+        let answer = look();
+        if answer.is_some() || begun.elapsed() > PATIENCE {
+            return answer;
+        }
+        // A pause, so that the looking takes no CPU from what is waited for.
+        let _ = never.recv_timeout(Duration::from_millis(20));
+    }
+}
+
+/// One request on one connection. In HTTP/1.0, so that the body ends with the connection.
+fn ask(socket: &Path, method: &str, path: &str, body: Option<&mut File>) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = match &body {
+        Some(file) => file.metadata()?.len(),
+        None => 0,
+    };
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n")?;
+    write!(stream, "Content-Length: {length}\r\n\r\n")?;
+    if let Some(file) = body {
+        io::copy(file, &mut stream)?;
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Ok((status, answer.split_off(end)))
 }

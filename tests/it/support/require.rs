@@ -10,10 +10,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{images, s3::Garage, skillbox};
+use super::{docker, images, s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `dockerd`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
+/// `docker`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
 /// `qemu`, `bwrap`, `pty` and `zbar`.
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
@@ -22,14 +22,13 @@ pub(crate) fn require(capability: &str) -> bool {
         "cgroup" => {
             missing_walls().contains(&"cgroup".to_owned()).then(|| "this user can make none".to_owned())
         }
+        "docker" => docker::missing(),
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
         // The server runs in this process; the name says that a run has tested it.
         "s3" => None,
         "curl" => programs(&["curl"]),
         "garage" => Garage::installed().is_none().then(|| "run `make setup`".to_owned()),
-        "dockerd" => programs(&["dockerd", "docker", "mmdebstrap"])
-            .or_else(|| (!rustix::process::getuid().is_root()).then(|| "only root can start it".to_owned())),
         "images" => programs(&["mmdebstrap"]).or_else(native),
         "office" => (!images::is_there("office") && !is_demanded("office"))
             .then(|| "it takes minutes to build, so it is built only where REQUIRE names it".to_owned()),

@@ -76,6 +76,7 @@ impl Serve {
             command.args(["--allow-missing", wall]);
         }
         command.args(&options.args);
+        command.envs(options.env.iter().map(|(name, value)| (name, value)));
         let file = File::create(&log).unwrap();
         let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         let address = until("the server says where it listens", START, || {

@@ -63,7 +63,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// Where the layers of all tests of a build are.
+/// Where they keep layers and what they know of images.
 pub(crate) fn cache() -> PathBuf {
     let cache = executable().parent().unwrap().join("test-cache");
     fs::create_dir_all(&cache).unwrap();

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tool::ToolName;
 
 use crate::{
-    args::{Doctor, Global},
+    args::{Doctor, DriverName, Global},
     commands::program,
     error::{CommandError, Kind},
     escape,
@@ -82,11 +82,15 @@ async fn look(global: &Global, output: Output, cancel: &CancellationToken) -> Ve
             state: CheckState::Missing,
             detail: with_causes(&error),
             // Its own hint would be this command.
-            remedy: Some(
-                "allow unprivileged user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
-                 `kernel.apparmor_restrict_unprivileged_userns=0`), or run as root"
-                    .to_owned(),
-            ),
+            remedy: match global.driver {
+                DriverName::Native => Some(
+                    "allow unprivileged user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
+                     `kernel.apparmor_restrict_unprivileged_userns=0`), or run as root"
+                        .to_owned(),
+                ),
+                // What went wrong says it.
+                DriverName::Docker => None,
+            },
         }),
     }
     checks.extend(for_dependencies());

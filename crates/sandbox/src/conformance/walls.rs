@@ -17,7 +17,7 @@ const PERSIST: &str = concat!(include_str!("attacks/prelude.py"), "\n", include_
 
 /// P3: another user without capabilities, without a way back to them, and with three descriptors.
 pub async fn privilege(driver: &dyn Driver) {
-    attack(driver, include_str!("attacks/privilege.py")).await;
+    attack(driver, &on_root_of(driver, include_str!("attacks/privilege.py"))).await;
 }
 
 /// P1, P3: no reading, tracing, signalling or changing of other processes, PID 1 first of all.
@@ -71,7 +71,7 @@ pub async fn sockets(driver: &dyn Driver) {
 
 /// P4: the root directory is read-only everywhere but in the four places, without devices and set-user-id.
 pub async fn root_directory(driver: &dyn Driver) {
-    attack(driver, include_str!("attacks/root.py")).await;
+    attack(driver, &on_root_of(driver, include_str!("attacks/root.py"))).await;
 }
 
 /// P4: what `/proc` and `/sys` say and take of the whole machine is masked.
@@ -89,7 +89,7 @@ pub async fn host_files(driver: &dyn Driver) {
     let paths = [file.0.clone(), here, program].map(|path| path.display().to_string());
     let env = [("HOST_PATHS", paths.join(":")), ("HOST_MARK", mark)];
     let mut sandbox = sandbox(driver).await;
-    blocked_with(&mut sandbox, include_str!("attacks/host.py"), &env).await;
+    blocked_with(&mut sandbox, &on_root_of(driver, include_str!("attacks/host.py")), &env).await;
     destroy(sandbox).await;
 }
 
@@ -143,6 +143,14 @@ pub async fn no_state_passes_between_sandboxes(driver: &dyn Driver) {
     assert_eq!(outcome.expect("an outcome").termination, Termination::Cancelled);
     destroy(beside).await;
     destroy(next).await;
+}
+
+/// Says to an attack who makes the root directory. Where that is a container's runtime, from an image, it carries no
+/// `nosuid` and `nodev`, and what is in it is the image's. Then what those flags are for is asked of the places where
+/// programs may write, and of what set-user-id programs and devices really do.
+fn on_root_of(driver: &dyn Driver, attacks: &str) -> String {
+    let (own, image) = if driver.name() == "docker" { ("False", "True") } else { ("True", "False") };
+    format!("OWN_MOUNTS = {own}\nFROM_IMAGE = {image}\n{attacks}")
 }
 
 async fn attack(driver: &dyn Driver, attacks: &str) {

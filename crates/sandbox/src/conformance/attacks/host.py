@@ -1,5 +1,10 @@
 GONE = (errno.ENOENT, errno.ENOTDIR)
-for path in ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key",
+# Where the root directory comes from an image, this is the image's own.
+OF_IMAGE = ("/etc/machine-id", "/var/log", "/home", "/mnt", "/media", "/srv", "/opt", "/boot")
+OF_IMAGE = OF_IMAGE if globals().get("FROM_IMAGE") else ()
+def without_image(*paths):
+    return [path for path in paths if path not in OF_IMAGE]
+for path in without_image("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key",
              "/etc/machine-id", "/root/.ssh", "/root/.bash_history", "/root/.docker/config.json", "/root/.aws",
              "/var/lib/docker", "/var/log", "/var/run/secrets", "/boot", "/.dockerenv", "/etc/kubernetes"):
     def look():
@@ -19,7 +24,7 @@ for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/contai
         return "connected"
     # Outside of a sandbox the socket may not exist either; then its directory is what would be seen.
     attack(f"socket {path}", connect, GONE + (errno.ECONNREFUSED,))
-for path in ("/root", "/home", "/run", "/var/run", "/mnt", "/media", "/srv", "/opt", "/boot", "/host", "/lost+found"):
+for path in without_image("/root", "/home", "/run", "/var/run", "/mnt", "/media", "/srv", "/opt", "/boot", "/host", "/lost+found"):
     def empty():
         found = os.listdir(path)
         if not found:

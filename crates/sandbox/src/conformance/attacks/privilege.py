@@ -44,7 +44,12 @@ for fd in (0, 1, 2):
     check(f"descriptor {fd} is a pipe, null or an anonymous file",
           target.startswith(("pipe:", "/memfd:", "/dev/null")), target)
 check("no terminal", not any(os.isatty(fd) for fd in (0, 1, 2)))
-attack("controlling terminal", lambda: os.open("/dev/tty", os.O_RDWR), (errno.ENXIO, errno.ENOENT))
+def controlling_terminal():
+    terminal = os.open("/dev/tty", os.O_RDWR)
+    if not os.isatty(terminal):
+        raise Blocked("not a terminal")
+    return terminal
+attack("controlling terminal", controlling_terminal, (errno.ENXIO, errno.ENOENT))
 own = {"PATH", "HOME", "LANG", "LC_CTYPE"}
 check("environment is what was passed", set(os.environ) <= own, sorted(os.environ))
 
@@ -83,10 +88,29 @@ def setuid_programs():
             if stat.S_ISREG(mode.st_mode) and mode.st_mode & (stat.S_ISUID | stat.S_ISGID):
                 found.append(os.path.join(directory, name))
     return found
+# Whether the driver makes all mounts itself. If not, the root directory may lack nosuid.
+OWN_MOUNTS = globals().get("OWN_MOUNTS", True)
+def becomes_another(path):
+    import subprocess
+    # It has been started when this returns. Whatever it does then, also when it has ended, the kernel says as whom.
+    program = subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        fields = status(f"/proc/{program.pid}/status")
+        users = set(fields["Uid"].split() + fields["Gid"].split())
+    finally:
+        program.kill()
+        program.wait()
+    if users <= {str(os.getuid()), str(os.getgid())}:
+        raise Blocked("runs as " + " ".join(users))
+    return users
 for path in setuid_programs():
-    check(f"{path} is inert", os.statvfs(path).f_flag & os.ST_NOSUID, "nosuid")
+    if OWN_MOUNTS:
+        check(f"{path} is inert", os.statvfs(path).f_flag & os.ST_NOSUID, "nosuid")
+    elif not ROOT and os.access(path, os.X_OK):
+        attack(f"{path} becomes another", lambda: becomes_another(path))
 for path in filter(os.path.exists, ("/", "/usr", "/workspace", "/output", "/tmp", "/dev/shm", "/skills")):
-    check(f"{path} is nosuid", os.statvfs(path).f_flag & os.ST_NOSUID, os.statvfs(path).f_flag)
+    if OWN_MOUNTS or os.access(path, os.W_OK):
+        check(f"{path} is nosuid", os.statvfs(path).f_flag & os.ST_NOSUID, os.statvfs(path).f_flag)
 def own_setuid():
     import shutil
     shutil.copy("/usr/bin/id", "/tmp/id")

@@ -1,0 +1,162 @@
+//! What the daemon can give, for the start, for `doctor` and for readiness.
+
+use bollard::models::SystemInfo;
+use sandbox::{Check, CheckState, DriverError, DriverErrorKind};
+
+use crate::Wall;
+use crate::driver::Config;
+use crate::image::Image;
+
+/// Why no sandbox can be made by this daemon as it was configured; `Ok` where they can.
+pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverError> {
+    let error = |kind, message: String| Err(DriverError::new(kind, message));
+    let system = info.os_type.as_deref().unwrap_or("linux");
+    if system != "linux" {
+        return error(
+            DriverErrorKind::Unavailable,
+            format!(
+                "this Docker daemon runs containers of {system}, and sandboxes need Linux; switch it over"
+            ),
+        );
+    }
+    if !has_seccomp(info) {
+        return error(
+            DriverErrorKind::Unavailable,
+            "this Docker daemon filters no system calls; use one with seccomp".to_owned(),
+        );
+    }
+    if let Some(runtime) = &config.runtime
+        && let Some(runtimes) = &info.runtimes
+        && !runtimes.contains_key(runtime)
+    {
+        let mut known: Vec<&str> = runtimes.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        return error(
+            DriverErrorKind::NotFound,
+            format!(
+                "the Docker daemon has no runtime `{runtime}`, only {}; add it to the daemon's configuration",
+                known.join(", ")
+            ),
+        );
+    }
+    let missing = missing_limits(info);
+    if !missing.is_empty() && !config.allow_missing.contains(&Wall::Cgroup) {
+        return error(
+            DriverErrorKind::Wall,
+            format!(
+                "the wall `cgroup` cannot be built: this Docker daemon does not limit {}; `--allow-missing cgroup` goes \
+                 without",
+                missing.join(", ")
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn has_seccomp(info: &SystemInfo) -> bool {
+    let options = info.security_options.as_deref().unwrap_or_default();
+    options.iter().any(|option| option.split(',').any(|part| part == "name=seccomp" || part == "seccomp"))
+}
+
+/// What the daemon says that it cannot limit.
+fn missing_limits(info: &SystemInfo) -> Vec<&'static str> {
+    let limits = [
+        (info.memory_limit, "memory"),
+        (info.swap_limit, "swap"),
+        (info.pids_limit, "processes"),
+        (info.cpu_cfs_quota, "CPU"),
+    ];
+    limits.into_iter().filter(|(given, _)| *given == Some(false)).map(|(_, name)| name).collect()
+}
+
+/// The lines for a daemon that answered.
+pub(crate) fn all(
+    info: &SystemInfo,
+    config: &Config,
+    image: &Image,
+    place: &str,
+    layers: &str,
+) -> Vec<Check> {
+    let good = |name: &str, detail: String| Check {
+        name: name.to_owned(),
+        state: CheckState::Good,
+        detail,
+        remedy: None,
+    };
+    let version = info.server_version.as_deref().unwrap_or("of unknown version");
+    let missing = missing_limits(info);
+    let cgroup = if missing.is_empty() {
+        let version = info.cgroup_version.map_or_else(|| "1".to_owned(), |version| version.to_string());
+        good("wall `cgroup`", format!("v{version}, by the daemon"))
+    } else {
+        Check {
+            name: "wall `cgroup`".to_owned(),
+            state: CheckState::Weak,
+            detail: format!("the daemon does not limit {}", missing.join(", ")),
+            remedy: Some(
+                "turn the memory and swap controllers on (`cgroup_enable=memory swapaccount=1`), or run the daemon as root"
+                    .to_owned(),
+            ),
+        }
+    };
+    let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("runc");
+    vec![
+        good("docker daemon", format!("{version} at {place}")),
+        good("image", format!("{} ({}), with init as {}", image.name, image.id, image.derived)),
+        good("runtime", runtime.to_owned()),
+        cgroup,
+        good("users", "programs and init share user 1000, as do all sandboxes".to_owned()),
+        good("layers", layers.to_owned()),
+    ]
+}
+
+/// The line for something without which no sandbox can be made.
+pub(crate) fn missing(name: &str, error: &DriverError, remedy: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        state: CheckState::Missing,
+        detail: error.message.clone(),
+        remedy: Some(remedy.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
+    use super::*;
+
+    fn info() -> SystemInfo {
+        SystemInfo {
+            os_type: Some("linux".to_owned()),
+            security_options: Some(vec!["name=seccomp,profile=default".to_owned()]),
+            runtimes: Some(HashMap::from([("runc".to_owned(), Default::default())])),
+            memory_limit: Some(true),
+            swap_limit: Some(true),
+            pids_limit: Some(true),
+            cpu_cfs_quota: Some(true),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_a_daemon_lacks_is_refused_by_name() {
+        let config = Config::new("skillbox/slim");
+        assert!(refuse(&info(), &config).is_ok());
+        let windows = SystemInfo { os_type: Some("windows".to_owned()), ..info() };
+        assert!(refuse(&windows, &config).unwrap_err().message.contains("windows"));
+        let open = SystemInfo { security_options: Some(vec!["name=apparmor".to_owned()]), ..info() };
+        assert!(refuse(&open, &config).unwrap_err().message.contains("seccomp"));
+        let kata = Config { runtime: Some("kata".to_owned()), ..config.clone() };
+        assert!(refuse(&info(), &kata).unwrap_err().message.contains("only runc"));
+        let swapping = SystemInfo { swap_limit: Some(false), ..info() };
+        let error = refuse(&swapping, &config).unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Wall);
+        assert!(
+            error.message.contains("swap") && error.message.contains("--allow-missing cgroup"),
+            "{error}"
+        );
+        let allowed = Config { allow_missing: BTreeSet::from([Wall::Cgroup]), ..config };
+        assert!(refuse(&swapping, &allowed).is_ok());
+    }
+}
