@@ -1,6 +1,6 @@
 //! What the daemon can give, for the start, for `doctor` and for readiness.
 
-use bollard::models::SystemInfo;
+use bollard::models::{SystemInfo, SystemVersion};
 use sandbox::{Check, CheckState, DriverError, DriverErrorKind};
 
 use crate::Wall;
@@ -49,6 +49,20 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
                 missing.join(", ")
             ),
         );
+    }
+    Ok(())
+}
+
+/// Podman answers to the same API, but as of version 4.3 takes neither a seccomp profile in a request nor an owner and a
+/// number of files for a memory file system: the walls would not be what is promised.
+pub(crate) fn refuse_podman(version: &SystemVersion) -> Result<(), DriverError> {
+    let mut components = version.components.iter().flatten();
+    if components.any(|component| component.name.starts_with("Podman")) {
+        return Err(DriverError::new(
+            DriverErrorKind::Unavailable,
+            "this daemon is Podman, whose API takes no seccomp profile and no limits on the number of files; use Docker, or \
+             the native driver, which needs no daemon",
+        ));
     }
     Ok(())
 }
@@ -124,6 +138,8 @@ pub(crate) fn missing(name: &str, error: &DriverError, remedy: &str) -> Check {
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
+    use bollard::models::SystemVersionComponents;
+
     use super::*;
 
     fn info() -> SystemInfo {
@@ -137,6 +153,16 @@ mod tests {
             cpu_cfs_quota: Some(true),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn podman_is_told_by_its_components() {
+        let with = |name: &str| SystemVersion {
+            components: Some(vec![SystemVersionComponents { name: name.to_owned(), ..Default::default() }]),
+            ..Default::default()
+        };
+        assert!(refuse_podman(&with("Engine")).is_ok());
+        assert!(refuse_podman(&with("Podman Engine")).unwrap_err().message.contains("native driver"));
     }
 
     #[test]

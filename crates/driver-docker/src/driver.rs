@@ -95,6 +95,8 @@ impl DockerDriver {
         let docker = address.connect().await?;
         let info = docker.info().await.map_err(|error| address.unreachable(error))?;
         checks::refuse(&info, &config)?;
+        let version = docker.version().await.map_err(|error| address.unreachable(error))?;
+        checks::refuse_podman(&version)?;
         let seccomp = seccomp::profile(std::env::consts::ARCH).ok_or_else(|| {
             DriverError::new(
                 DriverErrorKind::Unavailable,
@@ -204,12 +206,20 @@ impl Shared {
             .attach_container(&id, Some(options))
             .await
             .map_err(|error| failed("a container could not be attached to", error))?;
-        docker
-            .start_container(&id, None)
-            .await
-            .map_err(|error| failed("the Docker daemon could not start a container", error))?;
+        docker.start_container(&id, None).await.map_err(|error| failed(&self.not_started(), error))?;
         let counters = self.counters(&id).await;
         Ok((Attached::new(streams, hold.name().to_owned()), counters, since))
+    }
+
+    /// What is to be said of a container that did not start.
+    fn not_started(&self) -> String {
+        match &self.config.runtime {
+            None => "the Docker daemon could not start a container".to_owned(),
+            Some(runtime) => format!(
+                "the Docker daemon could not start a container with the runtime `{runtime}`; it has to enter the working \
+                 directory before it becomes the user, as runc and crun do"
+            ),
+        }
     }
 
     async fn create_container(
