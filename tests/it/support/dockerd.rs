@@ -139,6 +139,14 @@ impl Dockerd {
         list.iter().map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The end of what the daemon itself complained about.
+    pub(crate) fn complaints(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let bad = |line: &&str| line.contains("level=error") || line.contains("level=warning");
+        let lines: Vec<&str> = log.lines().filter(bad).collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     /// Names of all volumes.
     pub(crate) fn volumes(&self) -> Vec<String> {
         let (_, volumes) = self.ask("GET", "/volumes");
