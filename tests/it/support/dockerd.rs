@@ -136,7 +136,13 @@ impl Dockerd {
     pub(crate) fn containers(&self) -> Vec<String> {
         let (_, containers) = self.ask("GET", "/containers/json?all=true");
         let list = containers.as_array().expect("a list");
-        list.iter().map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
+        let is_known = |one: &&Value| {
+            // A daemon whose own removal met another one goes on listing what it does not know any more.
+            let id = one["Id"].as_str().unwrap_or_default();
+            one["Names"][0].is_string() || self.ask("GET", &format!("/containers/{id}/json")).0 != 404
+        };
+        let known = list.iter().filter(is_known);
+        known.map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// The end of what the daemon itself complained about.
