@@ -84,14 +84,24 @@ impl Daemon {
         self.held().contains_key(name)
     }
 
-    /// Kills and removes a container, and waits until it is gone. One that is not there is no error.
-    pub(crate) async fn remove_container(&self, name: &str) -> Result<(), DriverError> {
+    /// Kills a container, and waits until it is gone. Returns whether it was there.
+    ///
+    /// What runs is killed and then left to the daemon, which removes what has ended: a forced removal would run against
+    /// that one, and a daemon whose two removals met goes on listing a container that it does not know any more.
+    pub(crate) async fn remove_container(&self, name: &str) -> Result<bool, DriverError> {
+        match self.docker.kill_container(name, None).await {
+            Ok(()) => self.wait_removed(name).await?,
+            Err(error) if is_missing(&error) => return Ok(false),
+            // It does not run: it was never started, or has just ended.
+            Err(error) if status(&error).is_some() => {}
+            Err(error) => return Err(failed("a container could not be killed", error)),
+        }
         let begun = tokio::time::Instant::now();
         loop {
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
             match self.docker.remove_container(name, Some(options)).await {
-                Ok(()) => return Ok(()),
-                Err(error) if is_missing(&error) => return Ok(()),
+                Ok(()) => return Ok(true),
+                Err(error) if is_missing(&error) => return Ok(true),
                 // It ended by itself, and the daemon is removing it. That may go wrong half-way, so it is looked at again.
                 Err(error) if is_conflict(&error) && begun.elapsed() < LETTING_GO => {
                     self.wait_removed(name).await?;

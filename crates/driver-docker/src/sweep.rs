@@ -49,9 +49,10 @@ pub(crate) async fn reap(daemon: &Daemon) -> Result<Reaped, DriverError> {
         let names = container.names.unwrap_or_default();
         let name = names.first().map_or("", |name| name.trim_start_matches('/'));
         let (Some(id), true) = (container.id, is_remains(daemon, name, &labels)) else { continue };
-        daemon.remove_container(&id).await?;
-        reaped.sandboxes += 1;
-        owners.extend(labels.get(OWNER).cloned());
+        if daemon.remove_container(&id).await? {
+            reaped.sandboxes += 1;
+            owners.extend(labels.get(OWNER).cloned());
+        }
     }
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
     let volumes = daemon.docker.list_volumes(Some(options)).await;

@@ -95,5 +95,11 @@ impl Turn {
 pub(crate) fn nothing_left(daemon: &Dockerd) {
     let left = || [daemon.containers(), daemon.volumes()].concat();
     let clean = within(GONE, || left().is_empty().then_some(()));
-    assert!(clean.is_some(), "left {GONE:?} after the end: {:?}", left());
+    let (_, containers) = daemon.ask("GET", "/containers/json?all=true");
+    assert!(
+        clean.is_some(),
+        "left {GONE:?} after the end: {:?}: {containers:#}\n{}",
+        left(),
+        daemon.complaints()
+    );
 }

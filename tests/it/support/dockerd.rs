@@ -136,7 +136,21 @@ impl Dockerd {
     pub(crate) fn containers(&self) -> Vec<String> {
         let (_, containers) = self.ask("GET", "/containers/json?all=true");
         let list = containers.as_array().expect("a list");
-        list.iter().map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
+        let is_known = |one: &&Value| {
+            // A daemon whose own removal met another one goes on listing what it does not know any more.
+            let id = one["Id"].as_str().unwrap_or_default();
+            one["Names"][0].is_string() || self.ask("GET", &format!("/containers/{id}/json")).0 != 404
+        };
+        let known = list.iter().filter(is_known);
+        known.map(|one| one["Names"][0].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The end of what the daemon itself complained about.
+    pub(crate) fn complaints(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let bad = |line: &&str| line.contains("level=error") || line.contains("level=warning");
+        let lines: Vec<&str> = log.lines().filter(bad).collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     /// Names of all volumes.
