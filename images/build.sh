@@ -83,8 +83,9 @@ cp "$here/finish.py" "$here/purge.txt" "$work/inside/"
 say "installing Debian packages"
 # A variable of the builder's that must not get into what is built.
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+mapfile -t left_out < <(sed -n 's/^path-/--dpkgopt=path-/p' "$here/dpkg.cfg")
 mmdebstrap --quiet --variant=minbase --include="$debian" --skip=output/dev --skip=check/qemu --skip=cleanup \
-  $(sed -n 's/^path-/--dpkgopt=path-/p' "$here/dpkg.cfg") \
+  "${left_out[@]}" \
   --customize-hook='mkdir "$1/skillbox-build"' \
   --customize-hook="sync-in '$work/inside' /skillbox-build" \
   --customize-hook="chroot \"\$1\" /usr/bin/python3 -I -B /skillbox-build/finish.py $image" \
