@@ -332,6 +332,15 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start() {
     let (code, said) = serve("s3://outputs", &[("AWS_SECRET_ACCESS_KEY", "wrong")]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("hint:") && !said.contains("wrong\n"), "{said}");
+    let nobody = [
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_SECRET_ACCESS_KEY", ""),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+    ];
+    let (code, said) = serve("s3://outputs", &nobody);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("hint: set AWS_ACCESS_KEY_ID"), "{said}");
     let (code, said) = serve("s3://outputs", &[("SKILLBOX_S3_PUBLIC_ENDPOINT", "files.example.com")]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("hint: an endpoint is"), "{said}");

@@ -9,7 +9,7 @@ use std::error::Error;
 use artifact::{StoreError, StoreErrorKind};
 use aws_sdk_s3::{
     config::http::HttpResponse,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
 };
 
 /// What a request failed with.
@@ -125,7 +125,7 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
-        let text = DisplayErrorContext(&error).to_string();
+        let text = chain(&error);
         let kind = match &error {
             SdkError::ServiceError(service) => {
                 of_code(service.err().code().unwrap_or_default(), service.raw().status().as_u16())
@@ -142,9 +142,30 @@ where
     }
 }
 
-/// The chain has no type of its own for "nobody has any"; its text has been the same for years.
+/// All causes in one text: each of the SDK's errors says little without those below it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The chain of providers has no type of its own for "nobody has any"; its text says so.
 fn is_without_credentials(text: &str) -> bool {
-    text.contains("CredentialsNotLoaded") || text.contains("no providers in chain provided credentials")
+    [
+        "no credentials found in chain",
+        "no providers in chain provided credentials",
+        "credential provider was not enabled",
+    ]
+    .iter()
+    .any(|said| text.contains(said))
 }
 
 fn of_code(code: &str, status: u16) -> FailureKind {

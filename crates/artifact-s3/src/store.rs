@@ -149,8 +149,14 @@ impl ArtifactStore for S3Store {
         let failed =
             |failure: Failure| failure.into_error(format!("write to `{}`", inner.location), &inner.place());
         if !inner.keeps_headers.load(Ordering::Relaxed) {
+            // Only for a bucket that is missing: some stores make one of a write. An answer to this has no body, and so
+            // says nothing more; the write below does.
             let head = inner.client().head_bucket().bucket(inner.bucket()).send().await;
-            head.map_err(|error| failed(Failure::from(error).of_bucket()))?;
+            if let Err(failure) = head.map_err(|error| Failure::from(error).of_bucket())
+                && failure.kind() == FailureKind::NoBucket
+            {
+                return Err(failed(failure));
+            }
         }
         let key = format!("{}check-{}", inner.location.prefix, inner.letters);
         let put = inner.client().put_object().bucket(inner.bucket()).key(&key).metadata("skillbox", "check");

@@ -296,26 +296,49 @@ pub(crate) struct Serve {
 
 /// What is to be said of a bucket. Credentials come from where all tools of AWS take them.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Options for s3:// stores")]
 pub(crate) struct S3 {
     /// The store's address, if it is not AWS. AWS_ENDPOINT_URL_S3 works, too.
-    #[arg(long, value_name = "URL", env = "SKILLBOX_S3_ENDPOINT", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Options for s3:// stores",
+        value_name = "URL",
+        env = "SKILLBOX_S3_ENDPOINT",
+        hide_env_values = true
+    )]
     pub(crate) s3_endpoint: Option<String>,
     /// The store's address in links, if those who follow them reach it elsewhere.
-    #[arg(long, value_name = "URL", env = "SKILLBOX_S3_PUBLIC_ENDPOINT", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Options for s3:// stores",
+        value_name = "URL",
+        env = "SKILLBOX_S3_PUBLIC_ENDPOINT",
+        hide_env_values = true
+    )]
     pub(crate) s3_public_endpoint: Option<String>,
     /// The region. Without it, what AWS_REGION or the profile says.
-    #[arg(long, value_name = "NAME", env = "SKILLBOX_S3_REGION", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Options for s3:// stores",
+        value_name = "NAME",
+        env = "SKILLBOX_S3_REGION",
+        hide_env_values = true
+    )]
     pub(crate) s3_region: Option<String>,
     /// Whether the bucket stands in the path of a URL. Without it, only where there is an endpoint.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "SKILLBOX_S3_PATH_STYLE", hide_env_values = true)]
+    #[arg(long, help_heading = "Options for s3:// stores", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "SKILLBOX_S3_PATH_STYLE", hide_env_values = true)]
     pub(crate) s3_path_style: Option<bool>,
     /// Where files wait that the bucket does not take at the moment; they are sent again, also after a restart.
     /// Without it, below the state directory.
-    #[arg(long, value_name = "DIR", env = "SKILLBOX_SPOOL", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Options for s3:// stores",
+        value_name = "DIR",
+        env = "SKILLBOX_SPOOL",
+        hide_env_values = true
+    )]
     pub(crate) spool: Option<PathBuf>,
     /// The most bytes that wait there.
-    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = parse_size, env = "SKILLBOX_SPOOL_SIZE", hide_env_values = true)]
+    #[arg(long, help_heading = "Options for s3:// stores", value_name = "SIZE", default_value = "2G", value_parser = parse_size, env = "SKILLBOX_SPOOL_SIZE", hide_env_values = true)]
     pub(crate) spool_size: u64,
 }
 

@@ -1,7 +1,7 @@
 //! `skillbox serve`: the runner behind HTTP, until a signal ends it.
 //!
 //! ```text
-//!   configuration → driver, reap → store, sweep → skills → listen → READY → signal → drain → 0
+//!   configuration → driver, reap → store: check, sweep → skills → listen → READY → signal → drain → 0
 //!                                                                            └ second signal → stop now → 1
 //! ```
 
@@ -51,6 +51,8 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let cache = sandboxes::layer_cache()?;
     let (driver, target) = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
+    // A bucket that cannot be used says so in its own words, before anything else is tried on it.
+    store.check().await?;
     let swept = store.sweep().await?;
     if reaped.runners > 0 || swept.uploads > 0 {
         tracing::info!(
@@ -60,7 +62,6 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
             "remains removed"
         );
     }
-    store.check().await?;
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;

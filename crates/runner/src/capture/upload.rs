@@ -21,7 +21,7 @@ use crate::fault::chain;
 /// Up to this size a file is collected in memory.
 const SMALL: u64 = 1 << 20;
 /// How long before our own deadline the store is told to stop trying, so that it can still say what became of the file.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A file whose bytes are coming.
 pub(super) struct Incoming<'a> {
