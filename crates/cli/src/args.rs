@@ -422,7 +422,8 @@ pub(crate) enum Image {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImageBuild {
     /// The image.
-    #[arg(value_enum, default_value_t = ImageName::Slim)]
+    // Not `image`: that is the option for all commands.
+    #[arg(id = "recipe", value_name = "IMAGE", value_enum, default_value_t = ImageName::Slim)]
     pub(crate) image: ImageName,
     /// What is made of it.
     #[arg(long, value_enum, default_value_t = ImageFormat::Directory)]
@@ -463,7 +464,7 @@ pub(crate) enum ImageFormat {
     Directory,
     /// One tar file of it.
     Tar,
-    /// An image of Docker or Podman.
+    /// An image of Docker.
     Docker,
 }
 

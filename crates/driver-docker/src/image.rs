@@ -82,7 +82,7 @@ fn missing(name: &str) -> String {
         Some(ours) => format!("there is no image `{name}`; build it with `skillbox image build {ours}`"),
         None => format!(
             "there is no image `{name}`; load it with `docker pull {name}`, or use the standard one: \
-             `skillbox image build slim`, then `--image skillbox/slim`"
+             `skillbox image build slim --format docker`, then `--image skillbox/slim`"
         ),
     }
 }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_missing_image_comes_with_the_command_that_makes_it() {
-        assert!(missing("skillbox/slim").contains("`skillbox image build slim`"));
+        assert!(missing("skillbox/slim").contains("`skillbox image build slim --format docker`"));
         assert!(missing("skillbox/office:1").contains("`skillbox image build office`"));
         assert!(missing("debian").contains("`docker pull debian`"));
     }
