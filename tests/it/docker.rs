@@ -234,7 +234,10 @@ fn what_is_missing_is_said_with_what_helps() {
     let here = turn.daemon().host();
     let (code, said) = run(&here, &[]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("`skillbox/slim`") && said.contains("`skillbox image build slim`"), "{said}");
+    assert!(
+        said.contains("`skillbox/slim`") && said.contains("`skillbox image build slim --format docker`"),
+        "{said}"
+    );
     let (_, said) = run(&here, &["--image", "debian:none"]);
     assert!(said.contains("`docker pull debian:none`"), "{said}");
     let (code, said) = run("unix:///nowhere/docker.sock", &[]);

@@ -79,7 +79,9 @@ pub(crate) async fn prepare(daemon: &Arc<Daemon>, name: &str) -> Result<Image, D
 fn missing(name: &str) -> String {
     let ours = name.strip_prefix("skillbox/").map(|rest| rest.split(':').next().unwrap_or(rest));
     match ours {
-        Some(ours) => format!("there is no image `{name}`; build it with `skillbox image build {ours}`"),
+        Some(ours) => {
+            format!("there is no image `{name}`; build it with `skillbox image build {ours} --format docker`")
+        }
         None => format!(
             "there is no image `{name}`; load it with `docker pull {name}`, or use the standard one: \
              `skillbox image build slim --format docker`, then `--image skillbox/slim`"
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn a_missing_image_comes_with_the_command_that_makes_it() {
         assert!(missing("skillbox/slim").contains("`skillbox image build slim --format docker`"));
-        assert!(missing("skillbox/office:1").contains("`skillbox image build office`"));
+        assert!(missing("skillbox/office:1").contains("`skillbox image build office --format docker`"));
         assert!(missing("debian").contains("`docker pull debian`"));
     }
 
