@@ -151,10 +151,11 @@ impl Bench {
         let container = plain(&self.docker, &self.image, &PROGRAM).await?;
         let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
         let mut attached = self.docker.attach_container(&container, Some(options)).await?;
-        let options = WaitContainerOptionsBuilder::default().condition("next-exit").build();
-        let mut waiting = std::pin::pin!(self.docker.wait_container(&container, Some(options)));
         self.docker.start_container(&container, None).await?;
         while attached.output.next().await.is_some() {}
+        // Also true of one that has ended before it is asked.
+        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
+        let mut waiting = std::pin::pin!(self.docker.wait_container(&container, Some(options)));
         let ended = waiting.next().await.context("the daemon did not say how it ended")??;
         ensure!(ended.status_code == 0, "the container ended with {}", ended.status_code);
         Ok(container)
