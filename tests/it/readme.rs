@@ -30,7 +30,7 @@ fn blocks(first: &str) -> Vec<String> {
 
 /// A shell with `skillbox` on its path, in the repository; what the README puts into /tmp goes to a place of the test's.
 fn shell(commands: &str, place: &TempDir) -> Command {
-    let commands = commands.replace("/tmp/", &format!("{}/", place.path().display()));
+    let commands = commands.replace("/tmp/skillbox", &format!("{}/skillbox", place.path().display()));
     let path = format!("{}:{}", executable().parent().unwrap().display(), env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
     shell.args(["-e", "-c", &commands]).current_dir(repository()).env("PATH", path);
