@@ -14,6 +14,7 @@ mod escape;
 mod exit;
 mod files;
 mod images;
+mod interrupt;
 mod log;
 mod options;
 mod output;

@@ -15,10 +15,6 @@ use layer::{Platform, Policy, PythonVersion, Resolver, Target};
 use runner::{CallAnswer, CallRequest, Config, Declaration, Parts, Runner, TriggerId};
 use sandbox::{CheckState, Driver};
 use skill::Catalog;
-use tokio::{
-    runtime::Runtime,
-    signal::unix::{SignalKind, signal},
-};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +22,7 @@ use crate::{
     docker,
     error::{CommandError, Kind},
     images,
+    interrupt::Interrupt,
     output::Output,
     progress::Progress,
     scratch::Scratch,
@@ -34,46 +31,6 @@ use crate::{
 const GIB: u64 = 1 << 30;
 /// The longest time that a program may be given: what fits the tools' milliseconds.
 const LONGEST: Duration = Duration::from_secs(49 * 24 * 3600);
-
-/// Runs the work of a command. Ctrl-C (or SIGTERM, or the end of the terminal) cancels the token, so that the work can end cleanly; a second one drops
-/// the work where it stands.
-pub(crate) fn block_on<T>(
-    work: impl AsyncFnOnce(CancellationToken) -> Result<T, CommandError>,
-) -> Result<T, CommandError> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(async {
-        let failed = |error| CommandError::io("signals cannot be received", &error);
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
-        let cancel = CancellationToken::new();
-        let mut work = std::pin::pin!(work(cancel.clone()));
-        loop {
-            tokio::select! {
-                result = &mut work => return result,
-                _ = interrupts.recv() => {}
-                _ = terminations.recv() => {}
-                _ = hangups.recv() => {}
-            }
-            if cancel.is_cancelled() {
-                return Err(CommandError::interrupted());
-            }
-            cancel.cancel();
-        }
-    });
-    // The second Ctrl-C may have left something that blocks; the launcher removes the sandboxes when we are gone.
-    runtime.shutdown_background();
-    result
-}
-
-/// Few threads: one call keeps no more busy.
-fn runtime() -> Result<Runtime, CommandError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::io("the runtime cannot be started", &error))
-}
 
 /// A runner that lives as long as a command.
 #[derive(Debug)]
@@ -91,9 +48,11 @@ impl OneRunner {
         global: &Global,
         (catalog, slugs): (Catalog, Vec<String>),
         output: Output,
+        interrupt: &Interrupt,
     ) -> Result<Self, CommandError> {
         let cache = layer_cache()?;
         let (driver, target) = start_driver(global, &cache, &Wall::ALL).await?;
+        interrupt.ends(&driver);
         // What a killed command left. This one can do its work all the same.
         if let Err(error) = driver.reap().await {
             tracing::warn!(error = %error, "what a killed command left could not be removed");

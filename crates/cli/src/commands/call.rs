@@ -1,7 +1,6 @@
 //! `skillbox call`: one tool call, and the tool result that a model would get.
 
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tool::{ToolCall, ToolPrefix};
 
 use runner::{CallRequest, Declaration};
@@ -12,6 +11,7 @@ use crate::{
     error::CommandError,
     exit::Exit,
     files::{self, Delivered, OutputDirectory},
+    interrupt::{Interrupt, block_on},
     options::InputSpec,
     output,
     output::Output,
@@ -24,15 +24,16 @@ pub(crate) fn execute(command: &Call, global: &Global, output: Output) -> Result
     let inputs = command.inputs.iter().map(InputSpec::read).collect::<Result<_, _>>()?;
     let call = tool_call(command)?;
     let declaration = Declaration { inputs, ..Declaration::default() };
-    let (result, failed) = sandboxes::block_on(async |cancel: CancellationToken| {
-        let one = OneRunner::start(global, catalog, output).await?;
+    let (result, failed) = block_on(async |interrupt: Interrupt| {
+        let cancel = interrupt.token();
+        let one = OneRunner::start(global, catalog, output, &interrupt).await?;
         if ToolPrefix::default().parse(&call.tool_name).is_some_and(|tool| !tool.needs_no_sandbox()) {
             tokio::select! {
                 prepared = one.prepare(output) => prepared?,
                 () = cancel.cancelled() => return Err(CommandError::interrupted()),
             }
         }
-        let called = one.call(&sandboxes::trigger()?, declaration, CallRequest::new(call), &cancel).await;
+        let called = one.call(&sandboxes::trigger()?, declaration, CallRequest::new(call), cancel).await;
         let outcome = match called {
             Ok(answer) => {
                 let delivered =

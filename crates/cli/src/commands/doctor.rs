@@ -22,6 +22,7 @@ use crate::{
     error::{CommandError, Kind},
     escape,
     exit::Exit,
+    interrupt::{Interrupt, block_on},
     output::{self, BAD, DIM, GOOD, Output, WEAK},
     sandboxes::{self, OneRunner},
     skills,
@@ -41,7 +42,7 @@ pub(crate) fn execute(command: &Doctor, global: &Global, output: Output) -> Resu
 }
 
 fn machine(global: &Global, output: Output) -> Result<Exit, CommandError> {
-    let checks = sandboxes::block_on(async |cancel| Ok(look(global, output, &cancel).await))?;
+    let checks = block_on(async |interrupt| Ok(look(global, output, &interrupt).await))?;
     let works = !checks.iter().any(|check| check.state == CheckState::Missing);
     if output.json {
         let entries: Vec<Value> = checks.iter().map(entry).collect();
@@ -58,10 +59,10 @@ fn machine(global: &Global, output: Output) -> Result<Exit, CommandError> {
     Ok(if works { Exit::OK } else { Exit::FINDINGS })
 }
 
-async fn look(global: &Global, output: Output, cancel: &CancellationToken) -> Vec<Check> {
+async fn look(global: &Global, output: Output, interrupt: &Interrupt) -> Vec<Check> {
     let quiet = Output { quiet: true, ..output };
     let mut checks = Vec::new();
-    match OneRunner::start(global, skills::catalog(Vec::new()), quiet).await {
+    match OneRunner::start(global, skills::catalog(Vec::new()), quiet, interrupt).await {
         Ok(one) => {
             if let Err(error) = one.runner.driver().reap().await {
                 let remedy = Some("end the processes that hold it, or restart the machine".to_owned());
@@ -74,7 +75,7 @@ async fn look(global: &Global, output: Output, cancel: &CancellationToken) -> Ve
                 });
             }
             checks.extend(one.runner.driver().checks().await);
-            checks.push(real_sandbox(&one, cancel).await);
+            checks.push(real_sandbox(&one, interrupt.token()).await);
             one.stop().await;
         }
         Err(error) => checks.push(Check {

@@ -20,6 +20,7 @@ use crate::{
     escape,
     exit::Exit,
     images::{self, Contents, Stored},
+    interrupt,
     output::{self, Output},
     sandboxes,
     units::show_size,
@@ -55,7 +56,9 @@ fn make(command: &ImageBuild, output: Output) -> Result<Exit, CommandError> {
     std::fs::create_dir_all(&place).map_err(failed)?;
     // Beside the result, so that it is put in place by renaming; removed if anything fails.
     let work = tempfile::Builder::new().prefix(".image-").tempdir_in(&place).map_err(failed)?;
-    let digest = sandboxes::block_on(async |cancel| run_recipe(name, work.path(), output, &cancel).await)?;
+    let digest = interrupt::block_on(async |interrupt| {
+        run_recipe(name, work.path(), output, interrupt.token()).await
+    })?;
     let contents = Contents::read(&work.path().join(images::PACKAGES))?;
     let bytes = std::fs::metadata(work.path().join(TAR)).map_err(failed)?.len();
     let made = match command.format {

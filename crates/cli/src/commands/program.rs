@@ -25,6 +25,7 @@ use crate::{
     escape,
     exit::Exit,
     files::{self, Delivered, NotDelivered, OutputDirectory},
+    interrupt::{Interrupt, block_on},
     options::InputSpec,
     output::{DIM, Output},
     sandboxes::{self, OneRunner},
@@ -53,7 +54,7 @@ pub(crate) fn execute(
     output: Output,
 ) -> Result<Exit, CommandError> {
     let prepared = Prepared::read(program)?;
-    let done = sandboxes::block_on(async |cancel| run(job, program, prepared, global, output, cancel).await)
+    let done = block_on(async |interrupt| run(job, program, prepared, global, output, &interrupt).await)
         .map_err(CommandError::beside_a_program)?;
     done.show(program, output)
 }
@@ -106,7 +107,7 @@ async fn run(
     prepared: Prepared,
     global: &Global,
     output: Output,
-    cancel: CancellationToken,
+    interrupt: &Interrupt,
 ) -> Result<Done, CommandError> {
     let Job { tool, mut args, labels, catalog } = job;
     args["timeout"] = json!(milliseconds(program.timeout));
@@ -117,7 +118,8 @@ async fn run(
         inputs: prepared.inputs,
         ..Declaration::default()
     };
-    let one = OneRunner::start(global, catalog, output).await?;
+    let cancel = interrupt.token();
+    let one = OneRunner::start(global, catalog, output, interrupt).await?;
     tokio::select! {
         prepared = one.prepare(output) => prepared?,
         () = cancel.cancelled() => {
