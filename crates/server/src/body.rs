@@ -1,7 +1,7 @@
 //! Bodies of requests, read within bounds of size and time, and JSON from them.
 //!
-//! What is held of all bodies together has a bound as well: each KiB takes a permit, and a body that finds none is told
-//! to come again. A permit is given back when the request that needed the body is done.
+//! What is held of all bodies, and of the files that are fetched for them, has a bound as well: each KiB takes a permit,
+//! and a body that finds none is told to come again. A permit is given back when the request that needed the body is done.
 
 use std::{any::type_name, time::Duration};
 
@@ -23,6 +23,28 @@ use crate::{
     app::App,
     problem::{Code, Problem},
 };
+
+/// What one request holds beside its body, with its permits.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    app: &'a App,
+    bytes: usize,
+    permits: Option<OwnedSemaphorePermit>,
+}
+
+impl<'a> Held<'a> {
+    /// Nothing yet.
+    pub(crate) fn new(app: &'a App) -> Self {
+        Self { app, bytes: 0, permits: None }
+    }
+
+    /// So many bytes more; refused where all requests together would hold too many.
+    pub(crate) fn more(&mut self, bytes: usize) -> Result<(), Problem> {
+        take_permits(self.app, &mut self.permits, self.bytes + bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
 
 /// A body, or what was made of it, with its permits.
 #[derive(Debug)]

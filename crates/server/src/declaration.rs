@@ -75,7 +75,11 @@ impl std::fmt::Debug for WireInput {
 
 impl WireDeclaration {
     /// The declaration, with all files in hand.
-    pub(crate) async fn resolve(self, from: Inputs<'_>, most_bytes: u64) -> Result<Declaration, Problem> {
+    pub(crate) async fn resolve(
+        self,
+        from: &mut Inputs<'_>,
+        most_bytes: u64,
+    ) -> Result<Declaration, Problem> {
         let network = match self.network {
             Some(WireNetwork { allow }) if !allow.is_empty() => NetworkWanted::Allow(allow),
             _ => NetworkWanted::None,
@@ -115,7 +119,7 @@ impl WireLimits {
 }
 
 impl WireInput {
-    async fn resolve(self, from: Inputs<'_>, left: u64) -> Result<InputFile, Problem> {
+    async fn resolve(self, from: &mut Inputs<'_>, left: u64) -> Result<InputFile, Problem> {
         let shown = self.path.escape_debug().to_string();
         let content = match (self.content, self.url) {
             (Some(content), None) => BASE64.decode(content).map(Bytes::from).map_err(|error| {

@@ -2,16 +2,21 @@
 //!
 //! Whoever may declare a trigger chooses the URL, so the runner must not become a way into its own network: no host is
 //! asked but those that are listed, each with its port, and no redirection is followed. A link to the store is not
-//! taken at its word either; the file that it names is read from the store itself.
+//! taken at its word either; the file that it names is read from the store itself. What is fetched counts towards the bytes
+//! that all requests may hold, as bodies do.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use artifact::{ArtifactId, ArtifactStore, StoreError, StoreErrorKind};
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, Url, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
 use tokio::io::AsyncReadExt as _;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    app::App,
+    body::Held,
+    problem::{Code, Problem},
+};
 
 const FILES: &str = "/v1/files/";
 const CONTENT: &str = "/content";
@@ -84,23 +89,12 @@ impl HostClient {
         self.hosts.iter().any(|host| host.allows(url))
     }
 
-    /// At most `left` bytes from a URL that was found to be allowed.
-    async fn get(&self, url: Url, left: u64) -> Result<Bytes, GetError> {
-        let mut response = self.client.get(url).send().await.map_err(GetError::from)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(GetError::Status(response.status().as_u16()));
+    async fn get(&self, url: Url) -> Result<Response, GetError> {
+        let response = self.client.get(url).send().await?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            other => Err(GetError::Status(other.as_u16())),
         }
-        if response.content_length().is_some_and(|length| length > left) {
-            return Err(GetError::TooLarge);
-        }
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(GetError::from)? {
-            if bytes.len() as u64 + piece.len() as u64 > left {
-                return Err(GetError::TooLarge);
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes.freeze())
     }
 }
 
@@ -108,7 +102,6 @@ impl HostClient {
 #[derive(Clone, Copy, Debug)]
 enum GetError {
     Status(u16),
-    TooLarge,
     TimedOut,
     Unreachable,
 }
@@ -123,46 +116,56 @@ impl fmt::Display for GetError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(formatter, "its host answered with status {status}"),
-            Self::TooLarge => {
-                formatter.write_str("it is larger than what is left of the limit for all inputs")
-            }
             Self::TimedOut => write!(formatter, "its host took more than {} s", FETCH_TIME.as_secs()),
             Self::Unreachable => formatter.write_str("its host cannot be reached"),
         }
     }
 }
 
-/// Where inputs may come from.
-#[derive(Clone, Copy, Debug)]
+/// The inputs of one declaration. To be kept as long as the declaration holds what was fetched.
+#[derive(Debug)]
 pub(crate) struct Inputs<'a> {
-    pub(crate) store: &'a dyn ArtifactStore,
-    pub(crate) hosts: &'a HostClient,
+    store: &'a dyn ArtifactStore,
+    hosts: &'a HostClient,
+    held: Held<'a>,
 }
 
-impl Inputs<'_> {
+impl<'a> Inputs<'a> {
+    pub(crate) fn new(app: &'a App) -> Self {
+        Self { store: &**app.runner.store(), hosts: &app.input_hosts, held: Held::new(app) }
+    }
+
     /// The content behind a URL, at most `left` bytes. `input` is how the input is called in messages.
-    pub(crate) async fn fetch(self, input: &str, url: &str, left: u64) -> Result<Bytes, Problem> {
+    pub(crate) async fn fetch(&mut self, input: &str, url: &str, left: u64) -> Result<Bytes, Problem> {
         if let Some(id) = self.own(input, url).await? {
             return self.read(input, &id, left).await;
         }
         let allowed = Url::parse(url).ok().filter(|url| self.hosts.allows(url));
         let url = allowed.ok_or_else(|| refuse(input, &self.foreign()))?;
-        self.hosts.get(url, left).await.map_err(|error| match error {
-            GetError::TooLarge => too_large(input),
-            GetError::Status(_) | GetError::TimedOut | GetError::Unreachable => {
-                refuse(input, &error.to_string())
+        let failed = |error: GetError| refuse(input, &error.to_string());
+        let mut response = self.hosts.get(url).await.map_err(failed)?;
+        if response.content_length().is_some_and(|length| length > left) {
+            return Err(too_large(input));
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| failed(error.into()))? {
+            if bytes.len() as u64 + piece.len() as u64 > left {
+                return Err(too_large(input));
             }
-        })
+            self.held.more(piece.len())?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.freeze())
     }
 
     /// The file of the store that a URL leads to.
-    async fn own(self, input: &str, url: &str) -> Result<Option<ArtifactId>, Problem> {
+    async fn own(&self, input: &str, url: &str) -> Result<Option<ArtifactId>, Problem> {
         let Some(id) = find_id(url) else { return Ok(None) };
         let ours = self.store.url(&id).await.map_err(|error| failed(input, &error))?.url;
         Ok(leads_to(url, &ours, &id).then_some(id))
     }
 
-    async fn read(self, input: &str, id: &ArtifactId, left: u64) -> Result<Bytes, Problem> {
+    async fn read(&mut self, input: &str, id: &ArtifactId, left: u64) -> Result<Bytes, Problem> {
         let content = self.store.open(id).await.map_err(|error| failed(input, &error))?;
         let Some(mut content) = content else {
             return Err(refuse(input, "this store's files cannot be read back; send the content in base64"));
@@ -170,12 +173,14 @@ impl Inputs<'_> {
         if content.metadata.size > left {
             return Err(too_large(input));
         }
-        let mut bytes = BytesMut::with_capacity(usize::try_from(content.metadata.size).unwrap_or(0));
+        let size = usize::try_from(content.metadata.size).map_err(|_| too_large(input))?;
+        self.held.more(size)?;
+        let mut bytes = BytesMut::with_capacity(size);
         while content.body.read_buf(&mut bytes).await.map_err(|error| Problem::store(&error))? > 0 {}
         Ok(bytes.freeze())
     }
 
-    fn foreign(self) -> String {
+    fn foreign(&self) -> String {
         let hosts: Vec<String> = self.hosts.hosts.iter().map(ToString::to_string).collect();
         if hosts.is_empty() {
             return "only links to files of this runner are taken, since the operator has listed no other host; \

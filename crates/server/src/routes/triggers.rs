@@ -30,12 +30,12 @@ pub(crate) async fn declare(State(app): State<App>, PathOf(id): PathOf<String>, 
     let inputs = usize::try_from(most_inputs).unwrap_or(usize::MAX / 2);
     // Four characters of base64 for three bytes.
     let limit = (inputs / 3 * 4).saturating_add(BESIDE_INPUTS).max(app.config.json_bytes);
-    let from = Inputs { store: &**app.runner.store(), hosts: &app.input_hosts };
+    let mut fetched = Inputs::new(&app);
     let received = body::json::<WireDeclaration>(&app, request, limit).await?;
-    let declaration = received.value.resolve(from, most_inputs).await?;
+    let declaration = received.value.resolve(&mut fetched, most_inputs).await?;
     app.runner.declare(&id, declaration).await?;
     // From here on the trigger holds the inputs.
-    drop(received.permits);
+    drop((received.permits, fetched));
     state(&app, &id).await
 }
 

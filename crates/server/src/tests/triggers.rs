@@ -187,6 +187,28 @@ async fn inputs_come_from_hosts_that_the_operator_has_listed() {
     assert!(other_asked.lock().unwrap().is_empty(), "a host that is not listed was asked");
 }
 
+/// A small body must not be a way to have much held.
+#[tokio::test]
+async fn fetched_inputs_count_as_bodies_do() {
+    let (address, ..) = &web_server().await;
+    let app = TestApp::with(|settings| {
+        settings.server.input_hosts = vec![address.parse().unwrap()];
+        settings.server.buffered_bytes = 256 * 1024;
+        settings.on_disk = true;
+    });
+    let saved = app.run("first", "c1", &Program::new().write("/output/a", "x".repeat(40_000))).value().await;
+    let stored = saved["toolResults"][0]["files"][0]["url"].as_str().unwrap().to_owned();
+    let many: Vec<Value> = (0..7).map(|n| json!({"path": format!("{n}"), "url": stored})).collect();
+    for inputs in [json!([{"path": "in", "url": format!("http://{address}/endless")}]), json!(many)] {
+        app.put("/v1/triggers/t", &json!({"inputs": inputs}))
+            .refused(429, "Too Many Requests", "BUSY", "too many bytes of requests at once", json!({}))
+            .await;
+    }
+    // Everything was given back.
+    let small = json!({"inputs": [{"path": "in", "url": format!("http://{address}/data.csv")}]});
+    app.put("/v1/triggers/t", &small).value().await;
+}
+
 #[tokio::test]
 async fn a_file_of_one_trigger_can_be_an_input_of_another() {
     let app = TestApp::with(|settings| settings.on_disk = true);
