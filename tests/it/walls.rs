@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -93,12 +94,8 @@ fn attacks_come_through_where_no_wall_stands() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let attacks = repository().join("crates/sandbox/src/conformance/attacks");
-    let prelude = fs::read_to_string(attacks.join("prelude.py")).unwrap();
     for (name, floor) in OPEN {
-        let attack = fs::read_to_string(attacks.join(format!("{name}.py"))).unwrap();
-        let program = place.path().join(format!("{name}.py"));
-        fs::write(&program, format!("{prelude}\n{attack}\nfinish()\n")).unwrap();
+        let program = program(name, place.path());
         // PID 1, the mounts and the names that they aim at are of these namespaces.
         let output = Command::new("unshare")
             .args(["--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--kill-child"])
@@ -121,12 +118,8 @@ fn attacks_on_limits_and_places_come_through_where_there_are_none() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let attacks = repository().join("crates/sandbox/src/conformance/attacks");
-    let prelude = fs::read_to_string(attacks.join("prelude.py")).unwrap();
     for Place { name, namespaces, before, floor } in OPEN_PLACES {
-        let attack = fs::read_to_string(attacks.join(format!("{name}.py"))).unwrap();
-        let program = place.path().join(format!("{name}.py"));
-        fs::write(&program, format!("{prelude}\n{attack}\nfinish()\n")).unwrap();
+        let program = program(name, place.path());
         let root = place.path().join("root");
         fs::create_dir_all(&root).unwrap();
         let output = Command::new("unshare")
@@ -141,6 +134,15 @@ fn attacks_on_limits_and_places_come_through_where_there_are_none() {
             .unwrap();
         came_through(name, floor, &output);
     }
+}
+
+/// An attack as a program of its own, below a directory.
+fn program(name: &str, place: &Path) -> PathBuf {
+    let attacks = repository().join("crates/sandbox/src/conformance/attacks");
+    let read = |name: &str| fs::read_to_string(attacks.join(format!("{name}.py"))).unwrap();
+    let program = place.join(format!("{name}.py"));
+    fs::write(&program, format!("{}\n{}\nfinish()\n", read("prelude"), read(name))).unwrap();
+    program
 }
 
 fn came_through(name: &str, floor: usize, output: &Output) {
