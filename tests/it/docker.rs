@@ -13,7 +13,7 @@ use crate::support::{
     docker::{Turn, nothing_left, options},
     dockerd::Dockerd,
     require::require,
-    serve::{Options, Serve, bash, call, python},
+    serve::{Options, Serve, bash, call, python, six_tools},
     skillbox::command,
     wait::until,
 };
@@ -43,26 +43,7 @@ fn the_six_tools_share_one_container() {
     }
     let turn = Turn::take();
     let server = turn.serve();
-    let skill = json!({"skill": "text-report"});
-    let args = json!({"skill": "text-report", "script": "report.sh", "args": ["/workspace/a.txt"]});
-    let calls = [
-        call("skill_read", &skill),
-        call("skill_list", &skill),
-        call("file_write", &json!({"path": "a.txt", "content": "Ein Satz. Noch einer!"})),
-        call("skill_run", &args),
-        python("print(open('a.txt').read().upper()); open('/output/b.bin', 'wb').write(bytes(range(256)))"),
-        call("file_read", &json!({"path": "/output/b.bin"})),
-    ];
-    let answer = server.call("six", &["text-report"], &calls);
-    let results: Vec<&Value> =
-        answer["toolResults"].as_array().unwrap().iter().map(|result| &result["result"]).collect();
-    let [read, list, write, run, code, file] = results.as_slice() else { panic!("{answer}") };
-    assert!(read["content"].as_str().unwrap().starts_with("---\nname: text-report\n"), "{read}");
-    assert_eq!(list["scripts"][1]["path"], "scripts/report.sh");
-    assert_eq!(**write, json!({"path": "/workspace/a.txt", "size": 21}));
-    assert_eq!((&run["exitCode"], run["outputFiles"].as_array().unwrap().len()), (&json!(0), 3), "{run}");
-    assert_eq!(code["stdout"], "EIN SATZ. NOCH EINER!\n");
-    assert_eq!((&file["encoding"], &file["size"]), (&json!("base64"), &json!(256)));
+    let code = six_tools(&server, "six");
     let link = code["outputFiles"][0]["url"].as_str().unwrap().strip_prefix(&server.url()).unwrap();
     let fetched = server.request("GET", link).without("Authorization").send();
     assert_eq!((fetched.status, fetched.body), (200, (0..=255).collect::<Vec<u8>>()));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     client::events,
     require::require,
-    serve::{Serve, bash, call, python},
+    serve::{Serve, bash, call, python, six_tools},
 };
 
 #[test]
@@ -19,33 +19,7 @@ fn the_six_tools_share_one_sandbox() {
         return;
     }
     let server = Serve::start();
-    let skill = json!({"skill": "text-report"});
-    let calls = [
-        call("skill_read", &skill),
-        call("skill_list", &skill),
-        call("file_write", &json!({"path": "a.txt", "content": "Ein Satz. Noch einer!"})),
-        call(
-            "skill_run",
-            &json!({"skill": "text-report", "script": "report.sh", "args": ["/workspace/a.txt"]}),
-        ),
-        python("print(open('a.txt').read().upper()); open('/output/b.bin', 'wb').write(bytes(range(256)))"),
-        call("file_read", &json!({"path": "/output/b.bin"})),
-    ];
-    let answer = server.call("six", &["text-report"], &calls);
-    let results: Vec<&Value> =
-        answer["toolResults"].as_array().unwrap().iter().map(|result| &result["result"]).collect();
-    let [read, list, write, run, code, file] = results.as_slice() else { panic!("{answer}") };
-    assert!(read["content"].as_str().unwrap().starts_with("---\nname: text-report\n"), "{read}");
-    assert_eq!(read["directory"], "/skills/text-report");
-    assert_eq!(list["scripts"][1]["path"], "scripts/report.sh");
-    assert_eq!(**write, json!({"path": "/workspace/a.txt", "size": 21}));
-    assert_eq!(run["exitCode"], 0, "{run}");
-    assert_eq!(run["outputFiles"].as_array().unwrap().len(), 3, "{run}");
-    assert_eq!(code["stdout"], "EIN SATZ. NOCH EINER!\n");
-    // Only what is new since the call before.
-    assert_eq!(code["outputFiles"].as_array().unwrap().len(), 1, "{code}");
-    assert_eq!(code["outputFiles"][0]["name"], "b.bin");
-    assert_eq!((&file["encoding"], &file["size"]), (&json!("base64"), &json!(256)));
+    six_tools(&server, "six");
     let status = server.status("six");
     assert_eq!(status["toolCalls"].as_array().unwrap().len(), 6);
     assert_eq!(status["files"].as_array().unwrap().len(), 4);

@@ -214,3 +214,35 @@ pub(crate) fn python(code: &str) -> Value {
 pub(crate) fn bash(code: &str) -> Value {
     call("code_run", &json!({"language": "bash", "code": code}))
 }
+
+/// Each of the six tools once, in one trigger, with what must come back under every driver. Returns the result of the
+/// code, which has saved `b.bin`.
+#[track_caller]
+pub(crate) fn six_tools(server: &Serve, trigger: &str) -> Value {
+    let skill = json!({"skill": "text-report"});
+    let args = json!({"skill": "text-report", "script": "report.sh", "args": ["/workspace/a.txt"]});
+    let calls = [
+        call("skill_read", &skill),
+        call("skill_list", &skill),
+        call("file_write", &json!({"path": "a.txt", "content": "Ein Satz. Noch einer!"})),
+        call("skill_run", &args),
+        python("print(open('a.txt').read().upper()); open('/output/b.bin', 'wb').write(bytes(range(256)))"),
+        call("file_read", &json!({"path": "/output/b.bin"})),
+    ];
+    let answer = server.call(trigger, &["text-report"], &calls);
+    let results: Vec<&Value> =
+        answer["toolResults"].as_array().unwrap().iter().map(|result| &result["result"]).collect();
+    let [read, list, write, run, code, file] = results.as_slice() else { panic!("{answer}") };
+    assert!(read["content"].as_str().unwrap().starts_with("---\nname: text-report\n"), "{read}");
+    assert_eq!(read["directory"], "/skills/text-report");
+    assert_eq!(list["scripts"][1]["path"], "scripts/report.sh");
+    assert_eq!(**write, json!({"path": "/workspace/a.txt", "size": 21}));
+    assert_eq!(run["exitCode"], 0, "{run}");
+    assert_eq!(run["outputFiles"].as_array().unwrap().len(), 3, "{run}");
+    assert_eq!(code["stdout"], "EIN SATZ. NOCH EINER!\n");
+    // Only what is new since the call before.
+    assert_eq!(code["outputFiles"].as_array().unwrap().len(), 1, "{code}");
+    assert_eq!(code["outputFiles"][0]["name"], "b.bin");
+    assert_eq!((&file["encoding"], &file["size"]), (&json!("base64"), &json!(256)));
+    (*code).clone()
+}
