@@ -10,12 +10,11 @@
 //! | module | is |
 //! |---|---|
 //! | `name` | the slug |
-//! | `diagnostic` | rules, severities, spans |
-//! | `yaml`, `frontmatter` | `SKILL.md` taken apart |
-//! | `validate` | rules about the fields |
+//! | `rule`, `diagnostic` | what is checked under which profile; findings with places and fixes |
+//! | `yaml`, `frontmatter`, `fields` | `SKILL.md` taken apart, and the fields that loading depends on |
 //! | `script`, `requirements` | what can be run, and what that needs |
 //! | `folder`, `content` | which files belong to a skill, and where their bytes are |
-//! | `skill` | all of that together |
+//! | `draft`, `skill` | all of that together: as far as it can be read, and good enough to be used |
 //! | `bundle` | hostile ZIPs refused, honest ones unpacked |
 //! | `source`, `catalog` | directories of skills; built-in and uploaded ones together |
 
@@ -23,14 +22,16 @@ mod bundle;
 mod catalog;
 mod content;
 mod diagnostic;
+mod draft;
+mod fields;
 mod folder;
 mod frontmatter;
 mod name;
 mod requirements;
+mod rule;
 mod script;
 mod skill;
 mod source;
-mod validate;
 mod yaml;
 
 pub use crate::{
@@ -40,13 +41,15 @@ pub use crate::{
     },
     catalog::{Catalog, CatalogEntry, CatalogError, Installed, Origin},
     content::ReadError,
-    diagnostic::{Diagnostic, Location, Position, Rule, Severity, Span},
+    diagnostic::{Diagnostic, Edit, Fix, Location, Position, Severity, Span},
+    draft::{Draft, LoadError},
     folder::{FolderError, FolderLimits},
     frontmatter::{Field, Frontmatter},
     name::{NameError, SkillName},
     requirements::{Requirements, RequirementsFile, ScriptRequirements},
+    rule::{Group, Profile, Rule, UnknownProfile},
     script::{Language, Script, ScriptError},
-    skill::{Digest, LoadError, Skill, SkillFile},
+    skill::{Digest, Skill, SkillFile},
     source::{SkillDirectory, SourceLimits, SourceProblem},
-    yaml::{Node, Value},
+    yaml::{Document, Node, Value, YamlError, parse as parse_yaml},
 };
