@@ -384,7 +384,8 @@ fn quote_plain_values(text: &str) -> Option<(String, Vec<(Range<usize>, String)>
             (last, last_offset) = (next_line, next_offset);
             index += 1;
         }
-        let end = last_offset + last.trim_end().len();
+        // Only what YAML takes for white space: a no-break space is text, and may be all of it.
+        let end = last_offset + last.trim_end_matches([' ', '\t']).len();
         let value = &text[offset + value_at..end];
         let risky = value.contains(": ")
             || value.ends_with(':')

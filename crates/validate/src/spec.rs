@@ -12,6 +12,8 @@
 //! Messages are the library's own words, so that reports can be compared; where it crashes (control characters, bytes that
 //! are not UTF-8) there is an error of ours. Files beyond the limits of this project's reader are refused unread.
 
+use std::ops::Range;
+
 use skill::{Diagnostic, Location, Node, Position, Rule, Span, Value, YamlError, parse_yaml};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory as _};
@@ -61,9 +63,18 @@ fn adopt(theirs: &mut Diagnostic, ours: &[Diagnostic]) {
     theirs.fix.clone_from(&our.fix);
 }
 
-/// Line ends as Python's text files have them.
+/// Line ends as Python's text files have them. Lines of nothing but Unicode's own line ends, which YAML 1.1 takes for blank
+/// ones, become blank; every character keeps its line and column.
 fn normalise(text: &str) -> String {
-    text.replace("\r\n", "\n").replace('\r', "\n")
+    const BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    if !text.contains(BREAKS) {
+        return text;
+    }
+    let blank = |line: &str| line.chars().all(|character| character == ' ' || BREAKS.contains(&character));
+    let lines =
+        text.split('\n').map(|line| if blank(line) { line.replace(BREAKS, " ") } else { line.to_owned() });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 struct Verdict<'text, 'found> {
@@ -117,6 +128,18 @@ impl Verdict<'_, '_> {
                 self.push(rule, *span, format!("Invalid YAML in frontmatter: {what}"));
                 readable = false;
             }
+        }
+        if let Some(at) = stray_tab(yaml, 3, document.root.as_ref()) {
+            let span = Span::at(Position::in_text(&newlines, 3 + at));
+            let message = "Invalid YAML in frontmatter: found character '\\t' that cannot start any token";
+            self.push(Rule::INVALID_YAML, span, message);
+            readable = false;
+        }
+        if begins_with_an_end(yaml) {
+            let message =
+                "Invalid YAML in frontmatter: expected the node content, but found '<document end>'";
+            self.push(Rule::INVALID_YAML, Span::at(base), message);
+            readable = false;
         }
         if let Some(key) = document.root.as_ref().and_then(|root| bad_merge(root, &newlines)) {
             let message = "Invalid YAML in frontmatter: expected a mapping or list of mappings for merging";
@@ -272,6 +295,58 @@ fn duplicate(node: &Node) -> Option<&Node> {
         Value::List(items) => items.iter().find_map(duplicate),
         _ => None,
     }
+}
+
+/// The first tab that is neither in quotes, nor in a block, nor in a comment: YAML 1.1 readers take none as white space.
+/// `base` is where `yaml` begins in the text that the spans of `root` are about.
+fn stray_tab(yaml: &str, base: usize, root: Option<&Node>) -> Option<usize> {
+    let mut texts = Vec::new();
+    if let Some(root) = root {
+        quoted(yaml, base, root, &mut texts);
+    }
+    let within = |at: usize| texts.iter().find(|range| range.contains(&at)).map(|range| range.end);
+    let bytes = yaml.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(end) = within(at) {
+            at = end;
+            continue;
+        }
+        match bytes[at] {
+            b'#' if at == 0 || matches!(bytes[at - 1], b' ' | b'\t' | b'\n') => {
+                at += yaml[at..].find('\n').unwrap_or(yaml.len() - at);
+            }
+            b'\t' => return Some(at),
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Where scalars in quotes and blocks stand in `yaml`.
+fn quoted(yaml: &str, base: usize, node: &Node, found: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Map(pairs) => pairs.iter().for_each(|(key, value)| {
+            quoted(yaml, base, key, found);
+            quoted(yaml, base, value, found);
+        }),
+        Value::List(items) => items.iter().for_each(|item| quoted(yaml, base, item, found)),
+        _ => {
+            let range =
+                node.span.start.offset.saturating_sub(base)..node.span.end.offset.saturating_sub(base);
+            let written = yaml.get(range.clone()).unwrap_or_default();
+            if written.starts_with(['"', '\'', '|', '>']) {
+                found.push(range);
+            }
+        }
+    }
+}
+
+/// Whether the mark of a document's end stands before any content.
+fn begins_with_an_end(yaml: &str) -> bool {
+    let mut lines = yaml.lines().map(|line| line.trim_matches(' '));
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| line == "..." || line.starts_with("... "))
 }
 
 /// A plain key `<<`, which YAML 1.1 readers take for an order to merge, whose value cannot be merged.

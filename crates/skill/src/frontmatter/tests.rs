@@ -123,15 +123,22 @@ fn anchors_are_reported_and_bombs_refused() {
 }
 
 #[test]
+fn a_value_of_unusual_white_space_is_no_panic() {
+    for space in ["\u{a0}", "\u{2028}", "\u{85}", "\u{3000}"] {
+        let _read = parse("SKILL.md", &format!("---\nname: {space}\nother: @x\n---\n"));
+    }
+}
+
+#[test]
 fn any_text_is_read_or_refused_without_a_panic() {
     let piece = proptest::string::string_regex(
-        "(---|\r|\n|: |'|\"|#|[a-c\u{e9}&*!@`%\\[\\]{}|>~-]| |\t|\u{feff}){0,60}",
+        "(---|\r|\n|: |'|\"|#|[a-c\u{e9}&*!@`%\\[\\]{}|>~-]| |\t|\u{feff}|\u{a0}|\u{85}|\u{2028}){0,60}",
     );
     let config = proptest::test_runner::Config { cases: 2_000, ..Default::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner
         .run(&piece.unwrap(), |text| {
-            let text = format!("---\nname: {text}\n---\n");
+            let text = format!("---\nname: {text}\nk: @\n---\n");
             let markdown = parse("SKILL.md", &text);
             match &markdown.frontmatter {
                 Some(frontmatter) => {
