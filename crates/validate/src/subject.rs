@@ -7,6 +7,8 @@ use std::{cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use skill::{Diagnostic, Draft, Frontmatter, Location, Position, Rule, Span};
 
+use crate::markdown::Markdown;
+
 /// The largest file that is looked at as text, in bytes.
 pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
 /// The most findings of one rule in one skill; more of the same teach nothing.
@@ -29,6 +31,7 @@ pub(crate) struct Subject<'draft> {
     pub(crate) draft: &'draft Draft,
     pub(crate) environment: &'draft Environment,
     texts: BTreeMap<&'draft str, OnceCell<Option<Text>>>,
+    documents: BTreeMap<&'draft str, OnceCell<Option<Markdown>>>,
 }
 
 /// A text file of the skill.
@@ -43,7 +46,14 @@ pub(crate) struct Text {
 impl<'draft> Subject<'draft> {
     pub(crate) fn new(draft: &'draft Draft, environment: &'draft Environment) -> Self {
         let texts = draft.files().iter().map(|file| (file.path.as_str(), OnceCell::new())).collect();
-        Self { draft, environment, texts }
+        let documents = draft
+            .files()
+            .iter()
+            .map(|file| file.path.as_str())
+            .filter(|path| is_markdown(path))
+            .map(|path| (path, OnceCell::new()))
+            .collect();
+        Self { draft, environment, texts, documents }
     }
 
     /// The path of the file that describes the skill; what it should be where there is none.
@@ -72,6 +82,22 @@ impl<'draft> Subject<'draft> {
         cell.get_or_init(|| self.read(path)).as_ref()
     }
 
+    /// The paths of all Markdown files, sorted; that they can be read is not said.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &'draft str> + '_ {
+        self.documents.keys().copied()
+    }
+
+    /// A Markdown file with its parts. The frontmatter of `SKILL.md` is none of them.
+    pub(crate) fn markdown(&self, path: &str) -> Option<(&Text, &Markdown)> {
+        let (path, cell) = self.documents.get_key_value(path)?;
+        let text = self.text(path)?;
+        let parse = || {
+            let start = if *path == self.file() { self.draft.body_start()? } else { 0 };
+            Some(Markdown::parse(&text.content, start))
+        };
+        Some((text, cell.get_or_init(parse).as_ref()?))
+    }
+
     fn read(&self, path: &str) -> Option<Text> {
         let content = match self.draft.source() {
             Some(source) if path == self.file() => source.to_owned(),
@@ -84,6 +110,13 @@ impl<'draft> Subject<'draft> {
         };
         Some(Text::new(path, content))
     }
+}
+
+fn is_markdown(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(_, extension)| {
+        ["md", "markdown", "mdx"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 impl Text {
