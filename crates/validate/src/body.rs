@@ -22,6 +22,9 @@ pub(crate) const CHECKS: &[Check] = &[
     places::check,
 ];
 
+/// How many findings of one check one file gives at most: more of the same teach nothing, and looking for what was meant takes time.
+const MAX_EACH_FILE: usize = 200;
+
 /// Whether a file is material of the skill rather than instructions: what it refers to means something elsewhere.
 fn is_material(path: &str) -> bool {
     let known = [

@@ -30,6 +30,7 @@ mod frontmatter;
 mod ignore;
 mod markdown;
 mod paths;
+mod pattern;
 mod scripts;
 mod security;
 mod select;

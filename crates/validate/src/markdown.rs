@@ -11,6 +11,8 @@ use std::{
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 use regex::Regex;
 
+use crate::pattern::pattern;
+
 /// The parts of a document. All ranges are bytes of the whole file.
 #[derive(Debug, Default)]
 pub(crate) struct Markdown {
@@ -22,6 +24,8 @@ pub(crate) struct Markdown {
     pub(crate) inline_code: Vec<Range<usize>>,
     /// What a fragment of a link can name: headings as GitHub has them, and identifiers in HTML.
     pub(crate) anchors: BTreeSet<String>,
+    /// The same without everything but letters and digits.
+    bare_anchors: BTreeSet<String>,
     /// HTML comments, with their delimiters.
     pub(crate) comments: Vec<Range<usize>>,
     /// Text that is neither code nor markup.
@@ -50,10 +54,10 @@ pub(crate) struct CodeBlock {
     pub(crate) is_closed: bool,
 }
 
-static HTML_TARGET: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)\b(?:src|href)\s*=\s*["']([^"'<>]*)["']"#).ok());
-static HTML_IDENTIFIER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)\b(?:id|name)\s*=\s*["']([^"'<>]*)["']"#).ok());
+static HTML_TARGET: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?i)\b(?:src|href)\s*=\s*["']([^"'<>]*)["']"#));
+static HTML_IDENTIFIER: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?i)\b(?:id|name)\s*=\s*["']([^"'<>]*)["']"#));
 
 impl Markdown {
     /// Takes `content` apart from byte `start` on.
@@ -66,8 +70,15 @@ impl Markdown {
         let mut reader = Reader { source: &content[start..], shift: start, ..Reader::default() };
         reader.read(options);
         let mut markdown = reader.markdown;
+        markdown.bare_anchors = markdown.anchors.iter().map(|anchor| bare(anchor)).collect();
         markdown.links.sort_by_key(|link| link.target.start);
         markdown
+    }
+
+    /// Whether a heading can be meant by `anchor`, which is in lowercase. Renderers differ in the hyphens they keep, and a reader
+    /// finds the heading all the same.
+    pub(crate) fn has_anchor(&self, anchor: &str) -> bool {
+        self.anchors.contains(anchor) || self.bare_anchors.contains(&bare(anchor))
     }
 
     /// The link around byte `offset`.
@@ -243,12 +254,12 @@ impl<'source> Reader<'source> {
     /// Links and identifiers in HTML that is no comment.
     fn tags(&mut self, range: Range<usize>) {
         let html = &self.source[range.clone()];
-        for found in HTML_TARGET.iter().flat_map(|regex| regex.captures_iter(html)) {
+        for found in HTML_TARGET.captures_iter(html) {
             let Some(target) = found.get(1) else { continue };
             let place = range.start + target.start()..range.start + target.end();
             self.link(place.clone(), place, &CowStr::from(target.as_str()));
         }
-        for found in HTML_IDENTIFIER.iter().flat_map(|regex| regex.captures_iter(html)) {
+        for found in HTML_IDENTIFIER.captures_iter(html) {
             self.markdown.anchors.extend(found.get(1).map(|id| id.as_str().to_lowercase()));
         }
     }
@@ -296,6 +307,11 @@ fn is_closed(block: &str) -> bool {
     let Some(end) = block.rfind(['\n', '\r']) else { return false };
     let closing = block[end + 1..].trim();
     closing.chars().all(|character| character == mark) && closing.chars().count() >= length
+}
+
+/// An anchor without what renderers treat differently.
+fn bare(anchor: &str) -> String {
+    anchor.chars().filter(|character| character.is_alphanumeric()).collect()
 }
 
 /// The anchor that GitHub makes of a heading.

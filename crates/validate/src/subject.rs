@@ -14,6 +14,11 @@ pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
 /// The most findings of one rule in one skill; more of the same teach nothing.
 const MAX_FINDINGS: usize = 100;
 
+/// Bytes between two counts of characters.
+const BLOCK: usize = 1024;
+/// How much of a long line [`Text::line_around`] gives to each side, in bytes.
+const AROUND: usize = 300;
+
 /// What programs find where a skill will run, beside what the skill itself brings or declares.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -41,6 +46,8 @@ pub(crate) struct Text {
     pub(crate) content: String,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// How many characters there are before each [`BLOCK`] of bytes, so that a column of a very long line is counted quickly.
+    characters: Vec<usize>,
 }
 
 impl<'draft> Subject<'draft> {
@@ -128,7 +135,28 @@ impl Text {
             let pair = bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n');
             (!pair).then_some(at + 1)
         }));
-        Self { path: path.to_owned(), content, lines }
+        let mut characters = vec![0];
+        for block in bytes.chunks(BLOCK) {
+            characters.push(characters.last().copied().unwrap_or_default() + count_characters(block));
+        }
+        Self { path: path.to_owned(), content, lines, characters }
+    }
+
+    /// How many characters begin before byte `offset`.
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.characters.get(block).copied().unwrap_or_default();
+        counted + count_characters(&self.content.as_bytes()[block * BLOCK..offset])
+    }
+
+    /// The line around byte `offset`, or what of it is near.
+    pub(crate) fn line_around(&self, offset: usize) -> &str {
+        let offset = self.content.floor_char_boundary(offset.min(self.content.len()));
+        let from = self.content.floor_char_boundary(offset.saturating_sub(AROUND));
+        let to = self.content.ceil_char_boundary((offset + AROUND).min(self.content.len()));
+        let start = self.content[from..offset].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
+        let end = self.content[offset..to].find(['\n', '\r']).map_or(to, |at| offset + at);
+        &self.content[start..end]
     }
 
     /// The place of byte `offset`.
@@ -136,7 +164,8 @@ impl Text {
         let offset = self.content.floor_char_boundary(offset.min(self.content.len()));
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        Position { offset, line, column: self.content[start..offset].chars().count() + 1 }
+        let column = self.characters_before(offset) - self.characters_before(start) + 1;
+        Position { offset, line, column }
     }
 
     /// The place of some bytes.
@@ -168,6 +197,11 @@ impl Text {
             Some((range.clone(), &self.content[range]))
         })
     }
+}
+
+fn count_characters(bytes: &[u8]) -> usize {
+    // Every byte but those that continue a character begins one.
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 /// What the checks have found.
@@ -211,6 +245,21 @@ mod tests {
         assert_eq!(lines, ["aé", "", "b", "c", "", "last"]);
         assert_eq!(Text::new("a", "x\n".to_owned()).line_count(), 1);
         assert_eq!(Text::new("a", String::new()).line_count(), 1);
+    }
+
+    #[test]
+    fn places_in_long_lines_are_right() {
+        let content = "aé€😀".repeat(700);
+        let text = Text::new("a", content.clone());
+        for (index, (offset, _)) in content.char_indices().enumerate() {
+            assert_eq!(text.position(offset).column, index + 1);
+        }
+        assert_eq!(text.position(content.len()).column, 2801);
+        let around = text.line_around(3000);
+        assert!((600..620).contains(&around.len()), "{}", around.len());
+        let lines = Text::new("a", "ab\ncd\r\nef".to_owned());
+        let around: Vec<&str> = (0..=9).map(|offset| lines.line_around(offset)).collect();
+        assert_eq!(around, ["ab", "ab", "ab", "cd", "cd", "cd", "", "ef", "ef", "ef"]);
     }
 
     #[test]

@@ -67,6 +67,7 @@ struct Graph<'a> {
 /// The paths by what a text would call them.
 #[derive(Default)]
 struct Index<'a> {
+    /// Keys are the last component, and the last two: `name` and `folder/name`.
     names: BTreeMap<String, Vec<&'a str>>,
     stems: BTreeMap<String, Vec<&'a str>>,
     directories: BTreeMap<String, Vec<&'a str>>,
@@ -78,14 +79,22 @@ impl<'a> Index<'a> {
         for path in paths.below("") {
             // A name with spaces is met as its last word.
             let last = name(path).rsplit(|character| !is_word(character)).next().unwrap_or_default();
-            index.names.entry(last.to_lowercase()).or_default().push(path);
-            index.stems.entry(without_extension(last).to_lowercase()).or_default().push(path);
+            enter(&mut index.names, path, last);
+            enter(&mut index.stems, path, without_extension(last));
         }
         for path in paths.directories().filter(|path| !path.is_empty()) {
-            index.directories.entry(name(path).to_lowercase()).or_default().push(path);
+            enter(&mut index.directories, path, name(path));
         }
         index
     }
+}
+
+/// Enters `path` as `last`, and as that with the directory before it.
+fn enter<'a>(map: &mut BTreeMap<String, Vec<&'a str>>, path: &'a str, last: &str) {
+    let last = last.to_lowercase();
+    let before = name(folder(path)).to_lowercase();
+    map.entry(format!("{before}/{last}")).or_default().push(path);
+    map.entry(last).or_default().push(path);
 }
 
 fn is_word(character: char) -> bool {
@@ -180,28 +189,21 @@ impl<'a> Graph<'a> {
     fn meant(&self, from: &str, word: &str) -> Vec<&'a str> {
         let raw = word.replace('\\', "/");
         let word = raw.trim_end_matches(['.', '-', '~', '@']).trim_start_matches('@');
-        let is_directory = word.ends_with('/');
         let lower = word.trim_end_matches('/').to_lowercase();
         let mut parts: Vec<&str> =
             lower.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
         let Some(last) = parts.pop() else { return Vec::new() };
         let last = last.rsplit(|character| !is_word(character)).next().unwrap_or_default();
         let before = parts.pop();
-        let fits = |path: &&'a str| {
-            let folder = folder(path).to_lowercase();
-            before.is_none_or(|before| name(&folder) == before || before.contains(['%', '$', '~']))
+        let key = match before {
+            Some(before) if !before.contains(['%', '~']) => format!("{before}/{last}"),
+            _ => last.to_owned(),
         };
-        let mut found = Vec::new();
-        let of = |map: &BTreeMap<String, Vec<&'a str>>, key: &str| -> Vec<&'a str> {
-            map.get(key).into_iter().flatten().copied().filter(fits).collect()
-        };
-        found.extend(of(&self.index.names, last));
+        let mut found = self.index.names.get(&key).cloned().unwrap_or_default();
         let has_slash = word.contains('/');
         if has_slash || is_code(from) {
-            for directory in of(&self.index.directories, last) {
-                if is_directory || has_slash || is_code(from) {
-                    found.extend(self.paths.below(directory));
-                }
+            for directory in self.index.directories.get(&key).into_iter().flatten() {
+                found.extend(self.paths.below(directory));
             }
         }
         // `references/lang-` before a placeholder stands for all that begin so.
@@ -213,7 +215,7 @@ impl<'a> Graph<'a> {
             }
         }
         if has_slash || is_code(from) {
-            found.extend(of(&self.index.stems, last));
+            found.extend(self.index.stems.get(&key).into_iter().flatten());
         }
         self.modules(from, &lower, &mut found);
         found

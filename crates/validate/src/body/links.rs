@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use skill::{Diagnostic, Edit, Rule};
 
-use super::is_material;
+use super::{MAX_EACH_FILE, is_material};
 use crate::{
     markdown::Link,
     paths::{Paths, Target, decoded, extension, folder, is_placeholder},
@@ -16,10 +16,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for path in subject.documents().filter(|path| !is_material(path)) {
         let Some((text, markdown)) = subject.markdown(path) else { continue };
         let reader = Reader { subject, paths: &paths, text };
-        for link in &markdown.links {
-            if let Some(diagnostic) = reader.look_at(link) {
-                findings.push(diagnostic);
-            }
+        for diagnostic in markdown.links.iter().filter_map(|link| reader.look_at(link)).take(MAX_EACH_FILE) {
+            findings.push(diagnostic);
         }
     }
 }
@@ -149,10 +147,7 @@ impl Reader<'_> {
             return None;
         }
         let (_, markdown) = self.subject.markdown(path)?;
-        // Other renderers keep fewer hyphens and drop accents; a reader finds the heading all the same.
-        let core = |anchor: &str| anchor.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
-        let has = |anchor: &String| *anchor == wanted || core(anchor) == core(&wanted);
-        if markdown.anchors.is_empty() && path != self.text.path || markdown.anchors.iter().any(has) {
+        if markdown.anchors.is_empty() && path != self.text.path || markdown.has_anchor(&wanted) {
             return None;
         }
         let start = link.target.end.saturating_sub(fragment.len()).max(link.target.start);

@@ -9,6 +9,7 @@ use super::is_material;
 use crate::{
     paths::Paths,
     paths::Target,
+    pattern::pattern,
     subject::{Findings, Subject},
 };
 
@@ -45,11 +46,10 @@ pub(super) fn check_fences(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)(?:^|\s)(!`[^`\n]+`)").ok());
-static ARGUMENTS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\$ARGUMENTS\b(?:\[\d+\])?|\$\{ARGUMENTS\}").ok());
-static INCLUDE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?m)(?:^|[\s(])(@(?:\./|~/)?[\w.-]+(?:/[\w.-]+)*\.[A-Za-z0-9]+)").ok());
+static COMMAND: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)(?:^|\s)(!`[^`\n]+`)"));
+static ARGUMENTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\$ARGUMENTS\b(?:\[\d+\])?|\$\{ARGUMENTS\}"));
+static INCLUDE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?m)(?:^|[\s(])(@(?:\./|~/)?[\w.-]+(?:/[\w.-]+)*\.[A-Za-z0-9]+)"));
 
 /// What Claude Code fills in before a model reads the instructions.
 pub(super) fn check_dynamic_context(subject: &Subject<'_>, findings: &mut Findings) {
@@ -64,8 +64,7 @@ pub(super) fn check_dynamic_context(subject: &Subject<'_>, findings: &mut Findin
         let at = text.at(start + place.start..start + place.end);
         findings.push(Diagnostic::new(Rule::DYNAMIC_CONTEXT, at, message).with_help(help));
     };
-    for command in COMMAND.iter().flat_map(|regex| regex.captures_iter(body)).filter_map(|found| found.get(1))
-    {
+    for command in COMMAND.captures_iter(body).filter_map(|found| found.get(1)) {
         if markdown.code_at(start + command.start()).is_none() && !markdown.is_code(start + command.start()) {
             push(
                 command.range(),
@@ -74,7 +73,7 @@ pub(super) fn check_dynamic_context(subject: &Subject<'_>, findings: &mut Findin
             );
         }
     }
-    if let Some(argument) = ARGUMENTS.iter().find_map(|regex| regex.find(body)) {
+    if let Some(argument) = ARGUMENTS.find(body) {
         push(
             argument.range(),
             "only Claude Code puts arguments in the place of `$ARGUMENTS`",
@@ -82,8 +81,7 @@ pub(super) fn check_dynamic_context(subject: &Subject<'_>, findings: &mut Findin
         );
     }
     let paths = Paths::new(subject.draft);
-    for include in INCLUDE.iter().flat_map(|regex| regex.captures_iter(body)).filter_map(|found| found.get(1))
-    {
+    for include in INCLUDE.captures_iter(body).filter_map(|found| found.get(1)) {
         let target = include.as_str().trim_start_matches('@');
         let exists = matches!(paths.resolve("", target), Target::File(_));
         if exists && !markdown.is_code(start + include.start()) {

@@ -5,23 +5,25 @@ use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
 use regex::Regex;
 use skill::{Diagnostic, Edit, Rule};
 
-use super::{is_for_people, is_material, links::shown};
+use super::{MAX_EACH_FILE, is_for_people, is_material, links::shown};
 use crate::{
     markdown::Markdown,
     paths::{Paths, Target, extension, folder, is_placeholder, name},
+    pattern::pattern,
     subject::{Findings, Subject, Text},
 };
 
 /// The longest beginning of a path that is looked at.
 const MAX_PREFIX: usize = 200;
 
-static PATH: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?:scripts|references|assets)[/\\][\p{L}\p{N}_.+@/\\-]*[\p{L}\p{N}_/\\-]").ok()
-});
+static PATH: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:scripts|references|assets)[/\\][\p{L}\p{N}_.+@/\\-]*[\p{L}\p{N}_/\\-]"));
 
 /// Words in a line that make its paths examples, or files that are yet to be made.
-static EXAMPLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b").ok()
+static EXAMPLE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b",
+    )
 });
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
@@ -38,11 +40,14 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         let reader = Reader { paths: &paths, own: &own, text, markdown };
         let start = if path == subject.file() { subject.draft.body_start().unwrap_or_default() } else { 0 };
         let mut seen = BTreeSet::new();
-        for found in PATH.iter().flat_map(|regex| regex.find_iter(&text.content[start..])) {
+        for found in PATH.find_iter(&text.content[start..]) {
             let range = start + found.start()..start + found.end();
-            if let Some(diagnostic) = reader.look_at(range)
-                && seen.insert(diagnostic.message.clone())
-            {
+            // Each path is said once, and no file is read to the end for more of the same.
+            if seen.len() >= MAX_EACH_FILE || seen.contains(found.as_str()) {
+                continue;
+            }
+            if let Some(diagnostic) = reader.look_at(range) {
+                seen.insert(found.as_str());
                 findings.push(diagnostic);
             }
         }
@@ -182,9 +187,7 @@ impl Reader<'_> {
 
     /// Whether the line around a byte says that its paths are examples.
     fn is_example(&self, offset: usize) -> bool {
-        let line = self.text.position(offset).line;
-        let here = self.text.line(line).map_or("", |range| &self.text.content[range]);
-        EXAMPLE.iter().any(|regex| regex.is_match(here))
+        EXAMPLE.is_match(self.text.line_around(offset))
     }
 }
 

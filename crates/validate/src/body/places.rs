@@ -11,13 +11,14 @@ use skill::{Diagnostic, Rule};
 use super::is_for_people;
 use crate::{
     paths::extension,
+    pattern::pattern,
     subject::{Findings, Subject},
 };
 
-static HOME: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?:/Users/|/home/|\b[A-Z]:\\{1,2}Users\\{1,2})([A-Za-z][\w.-]*)").ok());
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+static HOME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:/Users/|/home/|\b[A-Z]:\\{1,2}Users\\{1,2})([A-Za-z][\w.-]*)"));
+static HOST: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
         r"(?x)
         (?: ~ | \$HOME | \$\{HOME\} )/\.(?:claude|openclaw|codex|cursor|agents|gemini|copilot|hermes|config/opencode)/(?:skills|plugins)\b[\w./-]*
         | (?:\$\{CODEX_HOME[^}]*\} | \$CODEX_HOME)[\w./-]*
@@ -27,7 +28,6 @@ static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
         | \$\{CLAUDE_(?:PLUGIN_ROOT|SKILL_DIR|PROJECT_DIR)[^}]*\}
         | \$CLAUDE_(?:PLUGIN_ROOT|SKILL_DIR|PROJECT_DIR)\b",
     )
-    .ok()
 });
 const PROVIDED: &str = "here the skill is at `/skills/<name>` (`$SKILL_DIR`), results go to `/output` (`$OUTPUT_DIR`) and commands run \
                         in `/workspace`; paths relative to the skill work everywhere";
@@ -41,7 +41,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         let Some(text) = subject.text(path) else { continue };
         let mut homes: BTreeMap<&str, (std::ops::Range<usize>, usize)> = BTreeMap::new();
-        for found in HOME.iter().flat_map(|regex| regex.captures_iter(&text.content)) {
+        for found in HOME.captures_iter(&text.content) {
             let (Some(whole), Some(user)) = (found.get(0), found.get(1)) else { continue };
             // `https://host/Users/x` and `src/home/page` are no such paths.
             let before = text.content[..whole.start()].chars().next_back();
@@ -65,7 +65,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             continue;
         }
         let mut hosts: BTreeMap<&str, (std::ops::Range<usize>, usize)> = BTreeMap::new();
-        for found in HOST.iter().flat_map(|regex| regex.find_iter(&text.content)) {
+        for found in HOST.find_iter(&text.content) {
             // `~/.claude/skills/a` and `~/.claude/skills/b` are one mistake.
             let end = found.as_str().match_indices('/').nth(2).map_or(found.len(), |(at, _)| at);
             count(&mut hosts, &found.as_str()[..end], found.range());
