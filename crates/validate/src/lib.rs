@@ -14,6 +14,7 @@
 //! | `body`, `scripts`, `security` | instructions, programs, dangers |
 //! | `collection` | several skills together |
 //! | `spec` | the verdict of the reference library |
+//! | `markdown`, `paths` | documents taken apart, and which files a text refers to |
 //! | `ignore`, `baseline`, `select` | which findings count |
 //! | `fix` | mending what can be mended safely |
 
@@ -27,6 +28,9 @@ mod fix;
 mod fixtures;
 mod frontmatter;
 mod ignore;
+mod markdown;
+mod paths;
+mod pattern;
 mod scripts;
 mod security;
 mod select;
