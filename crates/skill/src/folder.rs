@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     diagnostic::{Diagnostic, Location, Rule},
+    ignored::foreign,
     skill::SkillFile,
 };
 
@@ -126,7 +127,7 @@ impl Walk<'_> {
         let error = |source| FolderError::Io { path: entry.path(), source };
         let name = entry.file_name();
         let kind = entry.file_type().map_err(error)?;
-        if name.to_str().is_some_and(|name| is_ignored(name, kind.is_dir(), prefix.is_empty())) {
+        if name.to_str().is_some_and(|name| foreign(name, kind.is_dir(), prefix.is_empty()).is_some()) {
             return Ok(None);
         }
         // Counted before anything else, so that a folder of a million links ends here too.
@@ -192,36 +193,6 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a file or directory called `name` never belongs to a skill.
-pub(crate) fn is_ignored(name: &str, is_directory: bool, at_root: bool) -> bool {
-    if is_directory {
-        matches!(
-            name,
-            ".git"
-                | ".svn"
-                | ".hg"
-                | ".venv"
-                | "venv"
-                | "__pycache__"
-                | "__MACOSX"
-                | "node_modules"
-                | ".pytest_cache"
-                | ".mypy_cache"
-                | ".ruff_cache"
-                | ".idea"
-                | ".vscode"
-        )
-    } else {
-        // Secrets of the author's machine end up in `.env`; a skill gets its environment from the caller.
-        matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini" | ".env" | ".git")
-            || name.starts_with("._")
-            || name.starts_with(".env.")
-            || name.ends_with(".pyc")
-            || name.ends_with(".pyo")
-            || (at_root && name.ends_with(".skill"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -251,6 +222,7 @@ mod tests {
             "x/__pycache__/a.pyc",
             ".env",
             ".env.local",
+            ".envrc",
             "out.skill",
             "._a",
             ".gitignore",

@@ -16,20 +16,28 @@
 //! | `script`, `requirements` | what can be run, and what that needs |
 //! | `folder`, `content` | which files belong to a skill, and where their bytes are |
 //! | `skill` | all of that together |
+//! | `ignored` | what never belongs to a skill |
 //! | `bundle` | hostile ZIPs refused, honest ones unpacked |
+//! | `pack` | a folder made into a bundle, always the same |
+//! | `compare` | in what two skills differ |
+//! | `tokens` | how long a text is for a model, about |
 //! | `source`, `catalog` | directories of skills; built-in and uploaded ones together |
 
 mod bundle;
 mod catalog;
+mod compare;
 mod content;
 mod diagnostic;
 mod folder;
 mod frontmatter;
+mod ignored;
 mod name;
+mod pack;
 mod requirements;
 mod script;
 mod skill;
 mod source;
+mod tokens;
 mod validate;
 mod yaml;
 
@@ -39,14 +47,21 @@ pub use crate::{
         check_bundle, unpack_bundle,
     },
     catalog::{Catalog, CatalogEntry, CatalogError, Installed, Origin},
+    compare::{Change, Comparison, FieldChange, FileChange, FileState, compare},
     content::ReadError,
     diagnostic::{Diagnostic, Location, Position, Rule, Severity, Span},
     folder::{FolderError, FolderLimits},
     frontmatter::{Field, Frontmatter},
+    ignored::Foreign,
     name::{NameError, SkillName},
+    pack::{
+        GitIgnore, Layout, LeftOut, Links, PackError, PackOptions, Packed, PackedFile, Reason, TestFiles, Unpackable,
+        UnpackableEntry, pack,
+    },
     requirements::{Requirements, RequirementsFile, ScriptRequirements},
     script::{Language, Script, ScriptError},
     skill::{Digest, LoadError, Skill, SkillFile},
     source::{SkillDirectory, SourceLimits, SourceProblem},
+    tokens::estimate_tokens,
     yaml::{Node, Value},
 };

@@ -3,7 +3,11 @@
 //! The interpreter follows from the extension, else from the shebang by an allow-list. Exec bits mean nothing, because
 //! bundles lose them, and a shebang is never handed to the kernel: it only chooses among the languages that exist here.
 
+mod usage;
+
 use std::fmt;
+
+pub(crate) use self::usage::usage;
 
 /// A file of a skill that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Script {
     pub size: u64,
     /// The first line of its docstring or leading comment.
     pub description: Option<String>,
+    /// How it is called, as far as its text says; nothing is run to learn it.
+    pub usage: Option<String>,
 }
 
 /// What runs a script.
@@ -308,6 +314,7 @@ mod tests {
             language: Language::Python,
             size: 1,
             description: None,
+            usage: None,
         };
         let listed = [
             script("scripts/generate.py"),
