@@ -167,7 +167,8 @@ impl From<&LoadError> for CommandError {
             LoadError::Invalid { .. } => Self::of(Kind::User, "SKILL_INVALID", error)
                 .hint("run `skillbox validate` on it to see everything that is wrong"),
             LoadError::Bundle(bundle) => {
-                let new = Self::of(Kind::User, bundle.code().unwrap_or("SKILL_UNREADABLE"), error);
+                let new =
+                    Self::of(Kind::User, bundle.rule().map_or("SKILL_UNREADABLE", skill::Rule::code), error);
                 match bundle.help() {
                     Some(help) => new.hint(help),
                     None => new,

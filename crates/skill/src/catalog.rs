@@ -16,8 +16,9 @@ use std::{
 use crate::{
     bundle,
     content::Folder,
+    draft::{Draft, LoadError},
     name::SkillName,
-    skill::{LoadError, Skill},
+    skill::Skill,
     source::{SkillDirectory, SourceLimits, SourceProblem},
 };
 
@@ -177,12 +178,13 @@ impl Catalog {
         let root = fs::canonicalize(unpacked.root()).map_err(error)?;
         let limits = self.limits.bundle.folder();
         // Loaded where it was unpacked first: only what loads may take the place of the old version.
-        let name = Skill::from_folder(Folder::borrowed(root), unpacked.top(), &limits)?.name().clone();
+        let name =
+            Draft::from_folder(Folder::borrowed(root), unpacked.top(), &limits)?.into_skill()?.name().clone();
         let number = self.next_number(&uploads, &name).map_err(error)?;
         let place = uploads.join(version_name(&name, number));
         unpacked.persist(&place).map_err(error)?;
         let folder = Folder::owned(place.clone(), place);
-        let skill = Arc::new(Skill::from_folder(folder, Some(name.as_str()), &limits)?);
+        let skill = Arc::new(Draft::from_folder(folder, Some(name.as_str()), &limits)?.into_skill()?);
         let old = self.uploaded.insert(name, Version { number, skill: Arc::clone(&skill) });
         let created = old.is_none();
         if let Some(folder) = old.as_ref().and_then(|old| old.skill.folder()) {
@@ -250,7 +252,9 @@ impl Catalog {
                 continue;
             }
             let folder = Folder::owned(newest.clone(), newest.clone());
-            match Skill::from_folder(folder, Some(name.as_str()), &self.limits.bundle.folder()) {
+            match Draft::from_folder(folder, Some(name.as_str()), &self.limits.bundle.folder())
+                .and_then(Draft::into_skill)
+            {
                 Ok(skill) => {
                     self.uploaded.insert(name, Version { number, skill: Arc::new(skill) });
                 }

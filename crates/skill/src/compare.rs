@@ -196,8 +196,10 @@ mod tests {
 
     #[test]
     fn fields_are_compared_by_their_meaning() {
-        let before = skill("license: 'MIT'\nmetadata:\n  version: 1.0\n  team: x\nallowed-tools: Read\n", &[]);
-        let after = skill("metadata:\n  team: x\n  version: '1.1'\nlicense: MIT\ncompatibility: [a, b]\n", &[]);
+        let before =
+            skill("license: 'MIT'\nmetadata:\n  version: 1.0\n  team: x\nallowed-tools: Read\n", &[]);
+        let after =
+            skill("metadata:\n  team: x\n  version: '1.1'\nlicense: MIT\ncompatibility: [a, b]\n", &[]);
         let found = compare(&before, &after).unwrap();
         let fields: Vec<_> = found
             .fields

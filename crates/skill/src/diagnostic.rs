@@ -1,10 +1,11 @@
-//! What can be said about a skill: a rule, how bad it is, where, a message and what to do.
+//! What can be said about a skill: a rule, how bad it is, where, a message, what to do, and how to mend it.
 //!
-//! Rules have stable codes (`SB` and three digits, in groups of ten by subject) because people write them into baselines and
-//! ignore comments; a code is never given another meaning. The severity is the one of the default
-//! profile; other profiles will map it, so nothing but [`Rule::severity`] decides it.
+//! Reading a skill gives every diagnostic the severity of the default profile; validation maps it to the profile that
+//! was asked for. Nothing but [`Rule::severity`] decides it.
 
-use std::fmt;
+use std::{fmt, ops::Range};
+
+use crate::rule::{Profile, Rule};
 
 /// One finding about one place of a skill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +20,16 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// What would mend it.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
-    /// A finding of `rule` at `location`, with the severity of the rule.
+    /// A finding of `rule` at `location`, with the severity of the rule in the default profile.
     pub fn new(rule: Rule, location: Location, message: impl Into<String>) -> Self {
-        Self { rule, severity: rule.severity(), location, message: message.into(), help: None }
+        // A rule that is off there is still worth reading about where somebody looks at all that was found.
+        let severity = rule.severity(Profile::Octavus).unwrap_or(Severity::Info);
+        Self { rule, severity, location, message: message.into(), help: None, fix: None }
     }
 
     /// The same with advice.
@@ -33,6 +38,46 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+
+    /// The same with a way to mend it.
+    #[must_use]
+    pub fn with_fix(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
+        self.fix = Some(Fix { edits: edits.into_iter().collect() });
+        self
+    }
+}
+
+/// What mends a finding without changing what the skill means. All edits belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What to change; no two of them overlap.
+    pub edits: Vec<Edit>,
+}
+
+/// A change of one file. Paths are relative to the skill's root, with `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Puts a text in the place of some bytes of a text file.
+    Replace {
+        /// The file.
+        file: String,
+        /// The bytes, on character boundaries.
+        range: Range<usize>,
+        /// What stands there then.
+        text: String,
+    },
+    /// Renames a file within its directory.
+    Rename {
+        /// The file.
+        file: String,
+        /// Its new path.
+        to: String,
+    },
+    /// Makes a file executable.
+    MakeExecutable {
+        /// The file.
+        file: String,
+    },
 }
 
 impl fmt::Display for Diagnostic {
@@ -123,106 +168,28 @@ pub struct Position {
 impl Position {
     /// The start of a file.
     pub const START: Self = Self { offset: 0, line: 1, column: 1 };
+
+    /// The place of byte `offset` in `text`; beyond the end it is the end. Lines end at any of `\n`, `\r\n`, `\r`.
+    pub fn in_text(text: &str, offset: usize) -> Self {
+        let offset = text.floor_char_boundary(offset.min(text.len()));
+        let before = &text[..offset];
+        let bytes = before.as_bytes();
+        let breaks = |(index, byte): (usize, &u8)| match byte {
+            b'\n' => true,
+            b'\r' => bytes.get(index + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        let line = bytes.iter().enumerate().filter(|pair| breaks(*pair)).count() + 1;
+        let start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+        Self { offset, line, column: before[start..].chars().count() + 1 }
+    }
 }
 
-macro_rules! rules {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal $severity:ident;)*) => {
-        /// Everything that is checked.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum Rule { $($(#[doc = $doc])+ $name,)* }
-
-        impl Rule {
-            /// Every rule, in the order of the codes.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The stable code.
-            pub const fn code(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
-            }
-
-            /// How bad a finding of this rule is in the default profile.
-            pub const fn severity(self) -> Severity {
-                match self { $(Self::$name => Severity::$severity,)* }
-            }
-
-            /// What the rule is about, in a few words.
-            pub const fn summary(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
-            }
-        }
-    };
-}
-
-rules! {
-    /// There is no readable `SKILL.md`.
-    SkillFileMissing = "SB001" Error;
-    /// The file is called `skill.md`; clients look for `SKILL.md`.
-    SkillFileLowercase = "SB002" Warning;
-    /// The file is called something like `Skill.md`.
-    SkillFileCase = "SB003" Error;
-    /// Both `SKILL.md` and `skill.md` exist.
-    SkillFileTwice = "SB004" Warning;
-    /// A file that must be text is not UTF-8.
-    NotUtf8 = "SB006" Error;
-    /// A byte order mark before the frontmatter.
-    ByteOrderMark = "SB007" Warning;
-    /// `SKILL.md` or its frontmatter is too large.
-    TooLarge = "SB010" Error;
-    /// There are no instructions below the frontmatter.
-    EmptyBody = "SB011" Warning;
-    /// `SKILL.md` does not start with frontmatter.
-    FrontmatterMissing = "SB020" Error;
-    /// The frontmatter is not closed.
-    FrontmatterUnclosed = "SB021" Error;
-    /// The frontmatter is empty or not a mapping.
-    FrontmatterNotMapping = "SB024" Error;
-    /// The frontmatter is not valid YAML.
-    InvalidYaml = "SB025" Error;
-    /// A key occurs twice.
-    DuplicateKey = "SB027" Error;
-    /// Anchors, aliases or tags in the frontmatter.
-    YamlReference = "SB028" Warning;
-    /// The frontmatter has too many or too deeply nested values.
-    YamlBudget = "SB029" Error;
-    /// A field that the standard does not know.
-    UnknownField = "SB030" Warning;
-    /// The name is missing.
-    NameMissing = "SB040" Error;
-    /// The name is empty or not a string.
-    NameNotString = "SB041" Error;
-    /// The name is too long.
-    NameTooLong = "SB043" Error;
-    /// The name has uppercase letters.
-    NameUppercase = "SB044" Error;
-    /// The name starts or ends with a hyphen.
-    NameOuterHyphen = "SB045" Error;
-    /// The name has two hyphens in a row.
-    NameDoubleHyphen = "SB046" Error;
-    /// The name has a character that is not allowed.
-    NameCharacter = "SB047" Error;
-    /// The name has letters outside ASCII.
-    NameNotAscii = "SB048" Error;
-    /// The directory is not called like the skill.
-    DirectoryName = "SB050" Warning;
-    /// The name is reserved.
-    NameReserved = "SB052" Error;
-    /// The description is missing, empty or not a string.
-    DescriptionMissing = "SB060" Error;
-    /// The description is too long.
-    DescriptionTooLong = "SB061" Error;
-    /// The compatibility is not a string.
-    CompatibilityNotString = "SB070" Error;
-    /// The compatibility is too long.
-    CompatibilityTooLong = "SB071" Error;
-    /// The metadata is not a mapping.
-    MetadataNotMapping = "SB080" Warning;
-    /// The allowed tools are not a space-separated string.
-    AllowedToolsForm = "SB090" Warning;
-    /// A link or special file that is left out.
-    FileLeftOut = "SB125" Warning;
-    /// The inline metadata of a script cannot be read.
-    ScriptMetadata = "SB223" Warning;
+impl Span {
+    /// The part of `text` between two bytes.
+    pub fn in_text(text: &str, range: Range<usize>) -> Self {
+        Self { start: Position::in_text(text, range.start), end: Position::in_text(text, range.end) }
+    }
 }
 
 #[cfg(test)]
@@ -230,17 +197,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_unique_and_in_order() {
-        let codes: Vec<_> = Rule::ALL.iter().map(|rule| rule.code()).collect();
-        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
-        assert!(codes.iter().all(|code| code.len() == 5 && code.starts_with("SB")));
+    fn a_place_counts_lines_and_characters() {
+        let text = "aé\r\nb\rc\nd";
+        let check = |offset, line, column| {
+            assert_eq!(Position::in_text(text, offset), Position { offset, line, column });
+        };
+        check(0, 1, 1);
+        check(3, 1, 3);
+        check(5, 2, 1);
+        check(7, 3, 1);
+        check(9, 4, 1);
+        check(10, 4, 2);
+        assert_eq!(Position::in_text(text, 99).offset, text.len());
+        assert_eq!(Position::in_text(text, 2).offset, 1);
     }
 
     #[test]
     fn a_diagnostic_reads_like_a_compiler_message() {
         let position = Position { offset: 10, line: 2, column: 7 };
         let diagnostic = Diagnostic::new(
-            Rule::NameCharacter,
+            Rule::NAME_CHARACTER,
             Location::span("SKILL.md", Span::at(position)),
             "the name contains _ (U+005F)",
         );

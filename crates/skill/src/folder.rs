@@ -12,8 +12,9 @@ use std::{
 };
 
 use crate::{
-    diagnostic::{Diagnostic, Location, Rule},
+    diagnostic::{Diagnostic, Location},
     ignored::foreign,
+    rule::Rule,
     skill::SkillFile,
 };
 
@@ -86,12 +87,23 @@ pub enum FolderError {
     },
 }
 
-/// The files below `root`, which must be canonical, sorted by path.
-pub(crate) fn list(
-    root: &Path,
-    limits: &FolderLimits,
-) -> Result<(Vec<SkillFile>, Vec<Diagnostic>), FolderError> {
-    let mut walk = Walk { root, limits, entries: 0, bytes: 0, files: Vec::new(), diagnostics: Vec::new() };
+/// The most ignored paths that are remembered: enough to say what they are.
+const MAX_IGNORED: usize = 200;
+
+/// What is in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The skill's files, sorted by path.
+    pub(crate) files: Vec<SkillFile>,
+    /// What never belongs to a skill, sorted; a directory ends in `/`.
+    pub(crate) ignored: Vec<String>,
+    /// What was left out although it might have been meant.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The files below `root`, which must be canonical.
+pub(crate) fn list(root: &Path, limits: &FolderLimits) -> Result<Listing, FolderError> {
+    let mut walk = Walk { root, limits, entries: 0, bytes: 0, listing: Listing::default() };
     let mut open = vec![(root.to_path_buf(), String::new(), 1)];
     while let Some((directory, prefix, depth)) = open.pop() {
         let error = |source| FolderError::Io { path: directory.clone(), source };
@@ -101,10 +113,11 @@ pub(crate) fn list(
             open.push((entry.path(), kept, depth + 1));
         }
     }
-    let Walk { mut files, mut diagnostics, .. } = walk;
+    let Listing { mut files, mut ignored, mut diagnostics } = walk.listing;
     files.sort_by(|left, right| left.path.cmp(&right.path));
+    ignored.sort();
     diagnostics.sort_by(|left, right| left.location.file.cmp(&right.location.file));
-    Ok((files, diagnostics))
+    Ok(Listing { files, ignored, diagnostics })
 }
 
 struct Walk<'root> {
@@ -112,8 +125,7 @@ struct Walk<'root> {
     limits: &'root FolderLimits,
     entries: usize,
     bytes: u64,
-    files: Vec<SkillFile>,
-    diagnostics: Vec<Diagnostic>,
+    listing: Listing,
 }
 
 impl Walk<'_> {
@@ -127,7 +139,13 @@ impl Walk<'_> {
         let error = |source| FolderError::Io { path: entry.path(), source };
         let name = entry.file_name();
         let kind = entry.file_type().map_err(error)?;
-        if name.to_str().is_some_and(|name| foreign(name, kind.is_dir(), prefix.is_empty()).is_some()) {
+        if let Some(name) = name.to_str()
+            && foreign(name, kind.is_dir(), prefix.is_empty()).is_some()
+        {
+            if self.listing.ignored.len() < MAX_IGNORED {
+                let end = if kind.is_dir() { "/" } else { "" };
+                self.listing.ignored.push(format!("{prefix}{name}{end}"));
+            }
             return Ok(None);
         }
         // Counted before anything else, so that a folder of a million links ends here too.
@@ -171,7 +189,7 @@ impl Walk<'_> {
             return Err(FolderError::TooLarge { limit: self.limits.max_total_bytes });
         }
         let executable = metadata.permissions().mode() & 0o111 != 0;
-        self.files.push(SkillFile { path, size, executable });
+        self.listing.files.push(SkillFile { path, size, executable });
         Ok(None)
     }
 
@@ -186,8 +204,8 @@ impl Walk<'_> {
     }
 
     fn leave_out(&mut self, path: &str, reason: &str) {
-        self.diagnostics.push(
-            Diagnostic::new(Rule::FileLeftOut, Location::file(path), format!("left out: {reason}"))
+        self.listing.diagnostics.push(
+            Diagnostic::new(Rule::FILE_LEFT_OUT, Location::file(path), format!("left out: {reason}"))
                 .with_help("a skill has regular files only; copy the file into the skill if it is needed"),
         );
     }
@@ -229,9 +247,10 @@ mod tests {
         ] {
             write(&root, path, b"x");
         }
-        let (files, diagnostics) = list(&root, &FolderLimits::default()).unwrap();
+        let Listing { files, ignored, diagnostics } = list(&root, &FolderLimits::default()).unwrap();
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, [".gitignore", "a.md", "a/z.txt", "b.md"]);
+        assert_eq!(ignored, ["._a", ".env", ".env.local", ".envrc", ".git/", "out.skill", "x/__pycache__/"]);
         assert!(diagnostics.is_empty());
     }
 
@@ -245,7 +264,7 @@ mod tests {
         symlink(".", root.join("cycle")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
-        let (files, diagnostics) = list(&root, &FolderLimits::default()).unwrap();
+        let Listing { files, diagnostics, .. } = list(&root, &FolderLimits::default()).unwrap();
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a.txt", "good"]);
         let left: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.location.file.as_str()).collect();
@@ -261,7 +280,7 @@ mod tests {
         }
         let limits =
             FolderLimits { max_entries: 11, max_file_bytes: 100, max_total_bytes: 1_000, max_depth: 2 };
-        assert_eq!(list(&root, &limits).unwrap().0.len(), 10);
+        assert_eq!(list(&root, &limits).unwrap().files.len(), 10);
         let fails = |limits: FolderLimits| list(&root, &limits).unwrap_err();
         assert!(matches!(
             fails(FolderLimits { max_entries: 10, ..limits.clone() }),

@@ -4,8 +4,11 @@
 //! of line end, values whose unquoted colon breaks YAML (a common slip in published skills). Spans always point into the
 //! text as it is in the file.
 
+use std::ops::Range;
+
 use crate::{
-    diagnostic::{Diagnostic, Location, Position, Rule, Span},
+    diagnostic::{Diagnostic, Edit, Location, Position, Span},
+    rule::Rule,
     yaml::{self, Node, Value, YamlError},
 };
 
@@ -132,121 +135,164 @@ fn split_tools(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// A `SKILL.md` taken apart.
-#[derive(Debug)]
+/// A `SKILL.md` taken apart, as far as it can be.
+#[derive(Debug, Default)]
 pub(crate) struct SkillMarkdown {
-    pub(crate) frontmatter: Frontmatter,
-    /// Where the body starts in the text.
-    pub(crate) body: usize,
-    /// What was let pass.
+    /// The fields; `None` when there are none that can be read, which is then an error among the diagnostics.
+    pub(crate) frontmatter: Option<Frontmatter>,
+    /// Where the body starts in the text; `None` when the frontmatter has no end.
+    pub(crate) body: Option<usize>,
+    /// What is wrong, and what was let pass.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Takes `text` apart; `file` is its name for diagnostics. An `Err` holds at least one error.
-pub(crate) fn parse(file: &str, text: &str) -> Result<SkillMarkdown, Vec<Diagnostic>> {
-    let mut diagnostics = Vec::new();
+/// Takes `text` apart; `file` is its name for diagnostics.
+pub(crate) fn parse(file: &str, text: &str) -> SkillMarkdown {
+    let mut markdown = SkillMarkdown::default();
     let start = if text.starts_with('\u{feff}') {
-        diagnostics.push(
+        let length = '\u{feff}'.len_utf8();
+        markdown.diagnostics.push(
             Diagnostic::new(
-                Rule::ByteOrderMark,
+                Rule::BYTE_ORDER_MARK,
                 Location::span(file, Span::at(Position::START)),
                 "a byte order mark stands before the frontmatter",
             )
-            .with_help("save the file as UTF-8 without a byte order mark"),
+            .with_help("save the file as UTF-8 without a byte order mark")
+            .with_fix([Edit::Replace {
+                file: file.to_owned(),
+                range: 0..length,
+                text: String::new(),
+            }]),
         );
-        '\u{feff}'.len_utf8()
+        length
     } else {
         0
     };
     let block = match split(text, start) {
         Ok(block) => block,
         Err((rule, position, message)) => {
-            diagnostics.push(
+            markdown.diagnostics.push(
                 Diagnostic::new(rule, Location::span(file, Span::at(position)), message).with_help(
                     "put the fields between two lines that are exactly `---`, the first at the very start of the file",
                 ),
             );
-            return Err(diagnostics);
+            return markdown;
         }
     };
-    let yaml_text = &text[block.start.offset..block.end.offset];
+    markdown.body = Some(block.body);
     let span = Span { start: block.start, end: block.end };
+    let fields = document(file, text, span, &mut markdown.diagnostics)
+        .and_then(|document| fields(file, document, span, &mut markdown.diagnostics));
+    markdown.frontmatter = fields.map(|fields| Frontmatter { fields, span });
+    markdown
+}
+
+/// Reads the YAML in `block`.
+fn document(
+    file: &str,
+    text: &str,
+    block: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<yaml::Document> {
+    let yaml_text = &text[block.start.offset..block.end.offset];
     if yaml_text.len() > MAX_FRONTMATTER {
         diagnostics.push(
             Diagnostic::new(
-                Rule::TooLarge,
-                Location::span(file, span),
+                Rule::TOO_LARGE,
+                Location::span(file, block),
                 format!("the frontmatter has {} bytes; at most {MAX_FRONTMATTER} are read", yaml_text.len()),
             )
             .with_help("move long text into the body"),
         );
-        return Err(diagnostics);
+        return None;
     }
-    let document = match yaml::parse(yaml_text, block.start) {
-        Ok(document) => document,
-        Err(error) => {
-            let (rule, message, position) = match error {
-                YamlError::Syntax { message, position } => (Rule::InvalidYaml, message, position),
-                YamlError::Budget { message, position } => (Rule::YamlBudget, message, position),
-            };
-            let diagnostic = Diagnostic::new(
-                rule,
-                Location::span(file, Span::at(position)),
-                format!("invalid YAML: {message}"),
-            );
-            let repaired = (rule == Rule::InvalidYaml).then(|| quote_plain_values(yaml_text)).flatten();
-            match repaired.and_then(|quoted| yaml::parse(&quoted, block.start).ok()) {
-                Some(mut document) => {
-                    diagnostics.push(
-                        diagnostic.with_help("put the value in quotes; it is read as if it were quoted"),
-                    );
-                    // The inserted quotes shifted what follows; the line did not change.
-                    let lines = Lines::new(text, block.start);
-                    if let Some(root) = &mut document.root {
-                        lines.restore(root);
-                    }
-                    document.references.clear();
-                    document
-                }
-                None => {
-                    diagnostics.push(diagnostic.with_help(
-                        "quote values that contain `: ` or ` #` or start with one of @ ` % & * ! { [",
-                    ));
-                    return Err(diagnostics);
-                }
-            }
+    let error = match yaml::parse(yaml_text, block.start) {
+        Ok(document) => {
+            styles(file, &document, diagnostics);
+            return Some(document);
         }
+        Err(error) => error,
     };
+    let (rule, message, position) = match error {
+        YamlError::Syntax { message, position } => (Rule::INVALID_YAML, message, position),
+        YamlError::Budget { message, position } => (Rule::YAML_BUDGET, message, position),
+    };
+    let diagnostic =
+        Diagnostic::new(rule, Location::span(file, Span::at(position)), format!("invalid YAML: {message}"));
+    let quoted = (rule == Rule::INVALID_YAML).then(|| quote_plain_values(yaml_text)).flatten();
+    let repaired = quoted.and_then(|(quoted, edits)| Some((yaml::parse(&quoted, block.start).ok()?, edits)));
+    let Some((mut document, edits)) = repaired else {
+        diagnostics.push(
+            diagnostic
+                .with_help("quote values that contain `: ` or ` #` or start with one of @ ` % & * ! { ["),
+        );
+        return None;
+    };
+    let fix = edits.into_iter().map(|(range, text)| Edit::Replace {
+        file: file.to_owned(),
+        range: range.start + block.start.offset..range.end + block.start.offset,
+        text,
+    });
+    diagnostics
+        .push(diagnostic.with_help("put the value in quotes; it is read as if it were quoted").with_fix(fix));
+    // The inserted quotes shifted what follows; the line did not change.
+    let lines = Lines::new(text, block.start);
+    if let Some(root) = &mut document.root {
+        lines.restore(root);
+    }
+    Some(document)
+}
+
+/// What is YAML, but not what every reader takes.
+fn styles(file: &str, document: &yaml::Document, diagnostics: &mut Vec<Diagnostic>) {
     if let Some(reference) = document.references.first() {
         diagnostics.push(
             Diagnostic::new(
-                Rule::YamlReference,
+                Rule::YAML_REFERENCE,
                 Location::span(file, *reference),
                 "anchors, aliases and tags are not understood by every reader of skills",
             )
             .with_help("write the value out"),
         );
     }
+    for flow in &document.flow {
+        let diagnostic = Diagnostic::new(
+            Rule::FLOW_STYLE,
+            Location::span(file, *flow),
+            "lists and maps in `[…]` and `{…}` are not understood by every reader of skills",
+        )
+        .with_help("write each entry on a line of its own");
+        diagnostics.push(diagnostic);
+    }
+}
+
+/// The fields of a document that is a mapping.
+fn fields(
+    file: &str,
+    document: yaml::Document,
+    block: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Vec<Field>> {
     let pairs = match document.root.map(|node| node.value) {
         Some(Value::Map(pairs)) if !pairs.is_empty() => pairs,
         other => {
             let kind = other.as_ref().map_or("empty", Value::kind);
             diagnostics.push(
                 Diagnostic::new(
-                    Rule::FrontmatterNotMapping,
-                    Location::span(file, span),
+                    Rule::FRONTMATTER_NOT_MAPPING,
+                    Location::span(file, block),
                     format!("the frontmatter must be a mapping; it is {kind}"),
                 )
                 .with_help("write at least `name: …` and `description: …`"),
             );
-            return Err(diagnostics);
+            return None;
         }
     };
     let mut fields: Vec<Field> = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         let Some(name) = key.value.as_text() else {
             diagnostics.push(Diagnostic::new(
-                Rule::UnknownField,
+                Rule::UNKNOWN_FIELD,
                 Location::span(file, key.span),
                 format!("a field name must be text; this one is {}", key.value.kind()),
             ));
@@ -255,7 +301,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<SkillMarkdown, Vec<Diagnos
         if let Some(first) = fields.iter().find(|field| field.key == name) {
             diagnostics.push(
                 Diagnostic::new(
-                    Rule::DuplicateKey,
+                    Rule::DUPLICATE_KEY,
                     Location::span(file, key.span),
                     format!("`{name}` was already given in line {}", first.key_span.start.line),
                 )
@@ -269,7 +315,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<SkillMarkdown, Vec<Diagnos
             value_span: value.span,
         });
     }
-    Ok(SkillMarkdown { frontmatter: Frontmatter { fields, span }, body: block.body, diagnostics })
+    Some(fields)
 }
 
 /// Where the parts of a `SKILL.md` are.
@@ -286,7 +332,7 @@ fn split(text: &str, start: usize) -> Result<Block, (Rule, Position, &'static st
         Some((_, line, _)) if line.trim_end() == "---" => {}
         _ => {
             return Err((
-                Rule::FrontmatterMissing,
+                Rule::FRONTMATTER_MISSING,
                 position(start, 1),
                 "SKILL.md must start with YAML frontmatter (---)",
             ));
@@ -299,7 +345,7 @@ fn split(text: &str, start: usize) -> Result<Block, (Rule, Position, &'static st
             return Ok(Block { start: position(from, 2), end: position(offset, number), body: next });
         }
     }
-    Err((Rule::FrontmatterUnclosed, position(start, 1), "the frontmatter is not closed by a line `---`"))
+    Err((Rule::FRONTMATTER_UNCLOSED, position(start, 1), "the frontmatter is not closed by a line `---`"))
 }
 
 /// The lines of `text` from `start`: where each begins, its text without the line end, where the next begins.
@@ -322,11 +368,12 @@ fn lines(text: &str, start: usize) -> impl Iterator<Item = (usize, &str, usize)>
     })
 }
 
-/// The text with plain values in single quotes where they contain what YAML would misread; `None` when there are none.
-fn quote_plain_values(text: &str) -> Option<String> {
+/// The text with plain values in single quotes where they contain what YAML would misread, and what was replaced by what;
+/// `None` when there are none.
+fn quote_plain_values(text: &str) -> Option<(String, Vec<(Range<usize>, String)>)> {
     let all: Vec<(usize, &str, usize)> = lines(text, 0).collect();
     let mut out = String::with_capacity(text.len() + 64);
-    let mut changed = false;
+    let mut edits = Vec::new();
     let mut index = 0;
     while index < all.len() {
         let (offset, line, next) = all[index];
@@ -355,17 +402,16 @@ fn quote_plain_values(text: &str) -> Option<String> {
             || value.starts_with(['@', '`', '%', '&', '*', '!']);
         out.push_str(&text[offset..offset + value_at]);
         if risky {
-            changed = true;
-            out.push('\'');
-            out.push_str(&value.replace('\'', "''"));
-            out.push('\'');
+            let quoted = format!("'{}'", value.replace('\'', "''"));
+            out.push_str(&quoted);
+            edits.push((offset + value_at..end, quoted));
         } else {
             out.push_str(value);
         }
         let line_end = all.get(index).map_or(text.len(), |(offset, ..)| *offset);
         out.push_str(&text[end..line_end]);
     }
-    changed.then_some(out)
+    (!edits.is_empty()).then_some((out, edits))
 }
 
 /// For a line `key: value` with an unquoted value: the indentation and where the value starts.

@@ -10,12 +10,11 @@
 //! | module | is |
 //! |---|---|
 //! | `name` | the slug |
-//! | `diagnostic` | rules, severities, spans |
-//! | `yaml`, `frontmatter` | `SKILL.md` taken apart |
-//! | `validate` | rules about the fields |
+//! | `rule`, `diagnostic` | what is checked under which profile; findings with places and fixes |
+//! | `yaml`, `frontmatter`, `fields` | `SKILL.md` taken apart, and the fields that loading depends on |
 //! | `script`, `requirements` | what can be run, and what that needs |
 //! | `folder`, `content` | which files belong to a skill, and where their bytes are |
-//! | `skill` | all of that together |
+//! | `draft`, `skill` | all of that together: as far as it can be read, and good enough to be used |
 //! | `ignored` | what never belongs to a skill |
 //! | `bundle` | hostile ZIPs refused, honest ones unpacked |
 //! | `pack` | a folder made into a bundle, always the same |
@@ -28,17 +27,19 @@ mod catalog;
 mod compare;
 mod content;
 mod diagnostic;
+mod draft;
+mod fields;
 mod folder;
 mod frontmatter;
 mod ignored;
 mod name;
 mod pack;
 mod requirements;
+mod rule;
 mod script;
 mod skill;
 mod source;
 mod tokens;
-mod validate;
 mod yaml;
 
 pub use crate::{
@@ -49,19 +50,21 @@ pub use crate::{
     catalog::{Catalog, CatalogEntry, CatalogError, Installed, Origin},
     compare::{Change, Comparison, FieldChange, FileChange, FileState, compare},
     content::ReadError,
-    diagnostic::{Diagnostic, Location, Position, Rule, Severity, Span},
+    diagnostic::{Diagnostic, Edit, Fix, Location, Position, Severity, Span},
+    draft::{Draft, LoadError},
     folder::{FolderError, FolderLimits},
     frontmatter::{Field, Frontmatter},
     ignored::Foreign,
     name::{NameError, SkillName},
     pack::{
-        GitIgnore, Layout, LeftOut, Links, PackError, PackOptions, Packed, PackedFile, Reason, TestFiles, Unpackable,
-        UnpackableEntry, pack,
+        GitIgnore, Layout, LeftOut, Links, PackError, PackOptions, Packed, PackedFile, Reason, TestFiles,
+        Unpackable, UnpackableEntry, pack,
     },
     requirements::{Requirements, RequirementsFile, ScriptRequirements},
+    rule::{Group, Profile, Rule, UnknownProfile},
     script::{Language, Script, ScriptError},
-    skill::{Digest, LoadError, Skill, SkillFile},
+    skill::{Digest, Skill, SkillFile},
     source::{SkillDirectory, SourceLimits, SourceProblem},
     tokens::estimate_tokens,
-    yaml::{Node, Value},
+    yaml::{Document, Node, Value, YamlError, parse as parse_yaml},
 };

@@ -47,6 +47,17 @@ impl SkillName {
         Ok(Self(text.into()))
     }
 
+    /// The nearest good name to `text`, as a proposal.
+    pub fn near(text: &str) -> Option<Self> {
+        let dashed: String = text
+            .to_lowercase()
+            .chars()
+            .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+            .collect();
+        let parts: Vec<&str> = dashed.split('-').filter(|part| !part.is_empty()).collect();
+        Self::parse(&parts.join("-")).ok()
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -151,7 +151,8 @@ pub fn pack(
         }
         let executable = file.executable || bytes.starts_with(b"#!");
         zip.add(&file.path, executable, &bytes)?;
-        digests.push((PackedFile { path: file.path.clone(), size: file.size, executable }, Digest::of(&bytes)));
+        digests
+            .push((PackedFile { path: file.path.clone(), size: file.size, executable }, Digest::of(&bytes)));
     }
     let bytes = zip.finish()?;
     check_bundle(Cursor::new(&bytes), limits)?;

@@ -7,7 +7,19 @@ mod usage;
 
 use std::fmt;
 
-pub(crate) use self::usage::usage;
+use self::usage::usage;
+use crate::{
+    content::{Content, ReadError},
+    diagnostic::{Diagnostic, Location},
+    requirements::{self, Requirements, RequirementsFile},
+    rule::Rule,
+    skill::SkillFile,
+};
+
+/// How much of a script is read for its description and its inline metadata.
+const SCRIPT_HEAD: u64 = 256 * 1024;
+/// The most bytes of a `requirements.txt`.
+const MAX_REQUIREMENTS: u64 = 256 * 1024;
 
 /// A file of a skill that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +265,70 @@ fn is_tool_comment(comment: &str) -> bool {
         || ["spdx", "copyright", "(c)", "shellcheck", "eslint", "pylint", "ruff:", "type:", "noqa", "coding"]
             .iter()
             .any(|start| lower.starts_with(start))
+}
+
+/// The scripts of a skill, and what they need.
+#[derive(Debug, Default)]
+pub(crate) struct Scripts {
+    /// What is shown and found by every clear name.
+    pub(crate) listed: Vec<Script>,
+    /// What can be run by its exact path only.
+    pub(crate) hidden: Vec<Script>,
+    pub(crate) requirements: Requirements,
+}
+
+/// Finds the scripts among `files`.
+pub(crate) fn find(
+    content: &Content,
+    files: &[SkillFile],
+    skill_file: Option<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Scripts, ReadError> {
+    let mut found = Scripts::default();
+    for file in files {
+        if matches!(file.path.as_str(), "requirements.txt" | "scripts/requirements.txt") {
+            match String::from_utf8(content.head(&file.path, MAX_REQUIREMENTS)?) {
+                Ok(text) => {
+                    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+                    found.requirements.files.push(RequirementsFile { path: file.path.clone(), text });
+                }
+                Err(_) => diagnostics.push(
+                    Diagnostic::new(Rule::NOT_UTF8, Location::file(&file.path), "the file is not UTF-8")
+                        .with_help("save the file as UTF-8"),
+                ),
+            }
+        }
+        let in_scripts = file.path.starts_with("scripts/");
+        let listed = in_scripts || !file.path.contains('/');
+        let name = file.path.rsplit('/').next().unwrap_or_default();
+        // A package marker is never an entry point.
+        if Some(file.path.as_str()) == skill_file || name == "__init__.py" {
+            continue;
+        }
+        // Only where scripts are expected is it worth opening every file to look for a shebang.
+        let head = if listed { content.head(&file.path, SCRIPT_HEAD)? } else { Vec::new() };
+        let Some(language) = Language::detect(&file.path, &head) else { continue };
+        let text = String::from_utf8_lossy(&head);
+        if listed && language == Language::Python {
+            match requirements::script_metadata(&file.path, &text) {
+                Ok(metadata) => found.requirements.scripts.extend(metadata),
+                Err(error) => diagnostics.push(Diagnostic::new(
+                    Rule::SCRIPT_METADATA,
+                    Location::file(&file.path),
+                    error.to_string(),
+                )),
+            }
+        }
+        let script = Script {
+            path: file.path.clone(),
+            language,
+            size: file.size,
+            description: description(language, &text),
+            usage: usage(language, name, &text),
+        };
+        if listed { &mut found.listed } else { &mut found.hidden }.push(script);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -10,12 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{
-    bundle::BundleLimits,
-    folder::FolderLimits,
-    name::SkillName,
-    skill::{LoadError, Skill},
-};
+use crate::{bundle::BundleLimits, draft::LoadError, folder::FolderLimits, name::SkillName, skill::Skill};
 
 /// Bounds of a search for skills.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 
-use serde_yaml::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span as YamlSpan};
+use serde_yaml::granit_parser::{
+    Event, Marker, Options, Parser, ScalarStyle, Span as YamlSpan, StructureStyle,
+};
 
 use crate::diagnostic::{Position, Span};
 
@@ -61,24 +63,41 @@ impl Value {
 
 /// A parsed document.
 #[derive(Debug)]
-pub(crate) struct Document {
+#[non_exhaustive]
+pub struct Document {
     /// The value; `None` when there is nothing but comments.
-    pub(crate) root: Option<Node>,
+    pub root: Option<Node>,
     /// Where anchors, aliases and tags stand.
-    pub(crate) references: Vec<Span>,
+    pub references: Vec<Span>,
+    /// Where lists and maps in flow style begin and end, the outermost of each.
+    pub flow: Vec<Span>,
 }
 
 /// Why a text is not taken.
-#[derive(Debug)]
-pub(crate) enum YamlError {
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum YamlError {
     /// The text is not YAML.
-    Syntax { message: String, position: Position },
+    #[error("invalid YAML: {message}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+        /// Where.
+        position: Position,
+    },
     /// The text asks for more than is allowed.
-    Budget { message: String, position: Position },
+    #[error("YAML beyond the limits: {message}")]
+    Budget {
+        /// Which limit.
+        message: String,
+        /// Where.
+        position: Position,
+    },
 }
 
-/// Parses `text`, whose first line is line `base.line` of the file and starts at byte `base.offset`.
-pub(crate) fn parse(text: &str, base: Position) -> Result<Document, YamlError> {
+/// Parses one YAML document, whose first line is line `base.line` of the file and starts at byte `base.offset`. At most 1,000
+/// values and 32 levels are read.
+pub fn parse(text: &str, base: Position) -> Result<Document, YamlError> {
     let mut options = Options::default();
     options.flow_nesting_limit = MAX_DEPTH;
     options.block_nesting_limit = MAX_DEPTH;
@@ -96,7 +115,7 @@ pub(crate) fn parse(text: &str, base: Position) -> Result<Document, YamlError> {
         })?;
         builder.event(event, span)?;
     }
-    Ok(Document { root: builder.root, references: builder.references })
+    Ok(Document { root: builder.root, references: builder.references, flow: builder.flow })
 }
 
 #[derive(Debug)]
@@ -106,6 +125,7 @@ struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     references: Vec<Span>,
+    flow: Vec<Span>,
     nodes: usize,
     root: Option<Node>,
 }
@@ -117,6 +137,7 @@ impl Default for Builder {
             open: Vec::new(),
             anchors: HashMap::new(),
             references: Vec::new(),
+            flow: Vec::new(),
             nodes: 0,
             root: None,
         }
@@ -127,6 +148,7 @@ impl Default for Builder {
 struct Open {
     start: Position,
     anchor: usize,
+    flow: bool,
     kind: OpenKind,
 }
 
@@ -147,13 +169,13 @@ impl Builder {
                 let value = if null { Value::Null } else { Value::Text(text.into_owned()) };
                 self.add(Node { value, span }, anchor)
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
                 self.reference(anchor != 0 || tag.is_some(), span);
-                self.open(span, anchor, OpenKind::List(Vec::new()))
+                self.open(span, anchor, style, OpenKind::List(Vec::new()))
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 self.reference(anchor != 0 || tag.is_some(), span);
-                self.open(span, anchor, OpenKind::Map { pairs: Vec::new(), key: None })
+                self.open(span, anchor, style, OpenKind::Map { pairs: Vec::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span.end),
             Event::Alias(anchor) => {
@@ -177,9 +199,15 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, span: Span, anchor: usize, kind: OpenKind) -> Result<(), YamlError> {
+    fn open(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        style: StructureStyle,
+        kind: OpenKind,
+    ) -> Result<(), YamlError> {
         self.spend(1, span.start)?;
-        self.open.push(Open { start: span.start, anchor, kind });
+        self.open.push(Open { start: span.start, anchor, flow: style == StructureStyle::Flow, kind });
         Ok(())
     }
 
@@ -189,6 +217,9 @@ impl Builder {
             OpenKind::List(items) => Value::List(items),
             OpenKind::Map { pairs, .. } => Value::Map(pairs),
         };
+        if open.flow && !self.open.iter().any(|outer| outer.flow) {
+            self.flow.push(Span { start: open.start, end });
+        }
         // Its place in the budget was paid when it was opened.
         self.place(Node { value, span: Span { start: open.start, end } }, open.anchor);
         Ok(())

@@ -62,7 +62,11 @@ fn load(path: &std::path::Path) -> Result<Skill, CommandError> {
 }
 
 /// The content of a file where it is there and short enough to be compared by lines.
-fn content(skill: &Skill, file: &FileChange, state: Option<FileState>) -> Result<Option<Vec<u8>>, CommandError> {
+fn content(
+    skill: &Skill,
+    file: &FileChange,
+    state: Option<FileState>,
+) -> Result<Option<Vec<u8>>, CommandError> {
     match state {
         None => Ok(Some(Vec::new())),
         Some(state) if state.size > lines::MAX_BYTES => Ok(None),
@@ -94,20 +98,21 @@ fn document(
     detail: Detail,
 ) -> Result<Value, CommandError> {
     let side = |path: &std::path::Path, skill: &Skill| -> Result<Value, CommandError> {
-        let digest = skill.digest().map_err(|error| CommandError::of(Kind::User, "SKILL_UNREADABLE", &error))?;
+        let digest =
+            skill.digest().map_err(|error| CommandError::of(Kind::User, "SKILL_UNREADABLE", &error))?;
         Ok(json!({
             "path": path.to_string_lossy(),
             "slug": skill.name().as_str(),
             "digest": digest.to_string(),
         }))
     };
-    let state = |state: FileState| {
-        json!({"size": state.size, "sha256": state.digest.to_string(), "executable": state.executable})
-    };
+    let state = |state: FileState| json!({"size": state.size, "sha256": state.digest.to_string(), "executable": state.executable});
     let field = |change: &FieldChange| {
         let mut entry = Map::from_iter([("field".to_owned(), json!(change.field))]);
         let values = [("before", &change.before), ("after", &change.after)];
-        entry.extend(values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))));
+        entry.extend(
+            values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))),
+        );
         Value::Object(entry)
     };
     let file = |(file, text): (&FileChange, &Text)| {
@@ -161,7 +166,11 @@ fn text(found: &Comparison, texts: &[Text], detail: Detail) -> String {
             out.push('\n');
         }
         let about = about(file, text);
-        let about = if detail == Detail::Names || about.is_empty() { String::new() } else { format!("  {DIM}{about}{DIM:#}") };
+        let about = if detail == Detail::Names || about.is_empty() {
+            String::new()
+        } else {
+            format!("  {DIM}{about}{DIM:#}")
+        };
         out.push_str(&format!("{:<8} {path}{about}\n", word(file.change())));
         if let (Detail::Lines, Text::Lines(lines)) = (detail, text) {
             write_lines(file, &path, lines, &mut out);

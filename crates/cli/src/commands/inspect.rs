@@ -40,7 +40,8 @@ pub(crate) fn execute(command: &Inspect, output: Output) -> Result<Exit, Command
 fn measure(skill: &Skill, path: &Path) -> Result<Measured, CommandError> {
     let unreadable = |error| CommandError::of(Kind::User, "SKILL_UNREADABLE", &error);
     let files = skill.files().iter().map(|file| skill.file_digest(file)).collect::<Result<_, _>>();
-    let is_file = path.is_file() && path.file_name().is_some_and(|name| !name.eq_ignore_ascii_case("SKILL.md"));
+    let is_file =
+        path.is_file() && path.file_name().is_some_and(|name| !name.eq_ignore_ascii_case("SKILL.md"));
     let bundle = if is_file {
         let failed = |error| CommandError::io(format!("cannot read `{}`", path.display()), &error);
         // It was just taken for a bundle, so it is not larger than one may be.
@@ -175,7 +176,8 @@ fn text(skill: &Skill, measured: &Measured, all_files: bool) -> String {
     let scripts = skill.scripts().iter().map(|script| {
         let about = script.description.as_deref().map(|about| format!("  {about}")).unwrap_or_default();
         let usage = script.usage.as_deref().map(|usage| format!("  usage: {usage}"));
-        let line = format!("{}  {}  {}{about}", script.path, script.language.as_str(), show_size(script.size));
+        let line =
+            format!("{}  {}  {}{about}", script.path, script.language.as_str(), show_size(script.size));
         std::iter::once(line).chain(usage)
     });
     list(&mut text, "scripts", scripts.flatten().collect());
@@ -187,9 +189,11 @@ fn text(skill: &Skill, measured: &Measured, all_files: bool) -> String {
     list(&mut text, "assets", skill.assets().map(file).collect());
     let needs = requirements(skill).into_iter().map(|(path, line)| format!("{line}  ({path})"));
     list(&mut text, "requirements", needs.collect());
-    let pythons = skill.requirements().scripts.iter().filter_map(|script| {
-        Some(format!("{}  ({})", script.requires_python.as_ref()?, script.path))
-    });
+    let pythons = skill
+        .requirements()
+        .scripts
+        .iter()
+        .filter_map(|script| Some(format!("{}  ({})", script.requires_python.as_ref()?, script.path)));
     list(&mut text, "Python version", pythons.collect());
     if all_files {
         let files = skill.files().iter().zip(&measured.files).map(|(entry, digest)| {

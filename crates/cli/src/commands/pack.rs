@@ -13,8 +13,8 @@ use std::{
 
 use serde_json::{Value, json};
 use skill::{
-    BundleLimits, GitIgnore, Layout, Links, LoadError, PackError, PackOptions, Packed, Reason, Severity, Skill,
-    TestFiles,
+    BundleLimits, Diagnostic, Draft, GitIgnore, Layout, Links, LoadError, PackError, PackOptions, Packed,
+    Reason, Severity, Skill, TestFiles,
 };
 
 use crate::{
@@ -42,7 +42,10 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
     let root = skill.root().ok_or_else(|| CommandError::usage("the skill is not in a folder"))?;
     if let Some(directory) = root.file_name().filter(|directory| *directory != skill.name().as_str()) {
         let directory = escape::line(&directory.to_string_lossy());
-        output.warn(&format!("the folder is called `{directory}`; the bundle is named after the skill, `{}`", skill.name()));
+        output.warn(&format!(
+            "the folder is called `{directory}`; the bundle is named after the skill, `{}`",
+            skill.name()
+        ));
     }
     let target = target(command.output.as_deref(), &skill);
     let options = PackOptions {
@@ -60,7 +63,8 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
         output: Some(target.clone()),
     };
     let packed = skill::pack(root, skill.name(), &options, &BundleLimits::default())?;
-    let written = if command.dry_run { Written::DryRun } else { write(&target, &packed.bytes, command.force)? };
+    let written =
+        if command.dry_run { Written::DryRun } else { write(&target, &packed.bytes, command.force)? };
     if output.json {
         output.print_json(&document(&skill, &packed, &target, command.layout, written))?;
     } else {
@@ -76,24 +80,28 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
 
 /// The skill, if it has no errors. The only place here that knows how skills are validated.
 fn validated(path: &Path) -> Result<Skill, CommandError> {
-    let refused = |diagnostics: &[skill::Diagnostic]| {
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-        let causes: Vec<String> = errors.map(ToString::to_string).collect();
-        let mut error = CommandError::new(Kind::Refused, "SKILL_INVALID", "a skill with errors is not packed");
-        error.causes = causes;
+    let refused = |found: &[Diagnostic]| {
+        let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let mut error =
+            CommandError::new(Kind::Refused, "SKILL_INVALID", "a skill with errors is not packed");
+        error.causes = errors.map(ToString::to_string).collect();
         error.hint(format!("`skillbox validate {}` shows everything", path.display()))
     };
-    match Skill::load(path) {
-        Ok(skill) if skill.diagnostics().iter().any(|diagnostic| diagnostic.severity == Severity::Error) => {
-            Err(refused(skill.diagnostics()))
-        }
-        Ok(skill) => Ok(skill),
-        Err(LoadError::Invalid { diagnostics }) => Err(refused(&diagnostics)),
+    let draft = match Draft::open(path) {
+        Ok(draft) => draft,
         Err(LoadError::Folder(error)) if std::error::Error::source(&error).is_none() => {
-            Err(CommandError::of(Kind::Refused, "SKILL_INVALID", &error))
+            return Err(CommandError::of(Kind::Refused, "SKILL_INVALID", &error));
         }
-        Err(error) => Err(CommandError::from(error)),
+        Err(error) => return Err(CommandError::from(error)),
+    };
+    let found = validate::check(&draft, &validate::Options::default());
+    if found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(refused(&found));
     }
+    draft.into_skill().map_err(|error| match error {
+        LoadError::Invalid { diagnostics } => refused(&diagnostics),
+        other => CommandError::from(other),
+    })
 }
 
 impl From<PackError> for CommandError {
@@ -101,11 +109,11 @@ impl From<PackError> for CommandError {
         if !error.is_refusal() {
             return Self::of(Kind::User, "IO", &error);
         }
-        let new = Self::of(Kind::Refused, error.code().unwrap_or("PACK_REFUSED"), &error);
+        let new = Self::of(Kind::Refused, error.rule().map_or("PACK_REFUSED", skill::Rule::code), &error);
         match error.help() {
-            Some(help) if help.contains("links") => {
-                new.hint(format!("{help}, or use `--follow-symlinks inside` for links to files of the same skill"))
-            }
+            Some(help) if help.contains("links") => new.hint(format!(
+                "{help}, or use `--follow-symlinks inside` for links to files of the same skill"
+            )),
             Some(help) => new.hint(help),
             None => new,
         }
@@ -127,7 +135,9 @@ fn time(epoch: Option<OsString>) -> Result<u64, CommandError> {
     let Some(epoch) = epoch.filter(|epoch| !epoch.is_empty()) else { return Ok(0) };
     epoch.to_str().and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
         let shown = escape::line(&epoch.to_string_lossy());
-        CommandError::usage(format!("SOURCE_DATE_EPOCH must be a number of seconds since 1970, not `{shown}`"))
+        CommandError::usage(format!(
+            "SOURCE_DATE_EPOCH must be a number of seconds since 1970, not `{shown}`"
+        ))
     })
 }
 
@@ -173,10 +183,9 @@ fn document(skill: &Skill, packed: &Packed, target: &Path, layout: BundleLayout,
         .files
         .iter()
         .map(|file| json!({"path": file.path, "size": file.size, "executable": file.executable}));
-    let left_out = packed
-        .left_out
-        .iter()
-        .map(|left| json!({"path": left.path, "reason": left.reason.code(), "message": left.reason.to_string()}));
+    let left_out = packed.left_out.iter().map(
+        |left| json!({"path": left.path, "reason": left.reason.code(), "message": left.reason.to_string()}),
+    );
     json!({
         "schemaVersion": 1,
         "path": target.to_string_lossy(),

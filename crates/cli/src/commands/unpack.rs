@@ -31,7 +31,8 @@ pub(crate) fn execute(command: &Unpack, output: Output) -> Result<Exit, CommandE
         Some(wanted) => prepare(wanted)?,
         None => PathBuf::from("."),
     };
-    let mut unpacked = unpack_bundle(io::Cursor::new(&bytes), &parent, &limits).map_err(|error| refused(&error))?;
+    let mut unpacked =
+        unpack_bundle(io::Cursor::new(&bytes), &parent, &limits).map_err(|error| refused(&error))?;
     let place = match &command.output {
         Some(wanted) => wanted.clone(),
         None => free(default_place(&unpacked)?)?,
@@ -60,8 +61,10 @@ pub(crate) fn execute(command: &Unpack, output: Output) -> Result<Exit, CommandE
             .iter()
             .map(|file| json!({"path": file.path, "size": file.size, "executable": file.executable}))
             .collect::<Vec<_>>();
-        let not_kept =
-            foreign.iter().map(|(path, reason)| json!({"path": path, "reason": reason.code()})).collect::<Vec<_>>();
+        let not_kept = foreign
+            .iter()
+            .map(|(path, reason)| json!({"path": path, "reason": reason.code()}))
+            .collect::<Vec<_>>();
         let mut document = json!({
             "schemaVersion": 1,
             "path": place.to_string_lossy(),
@@ -81,10 +84,15 @@ pub(crate) fn execute(command: &Unpack, output: Output) -> Result<Exit, CommandE
         output.print_json(&document)?;
         return Ok(Exit::OK);
     }
-    let mut text = format!("{}/  {} files, {}\n", escape::line(&place.to_string_lossy()), files.len(), show_size(total));
+    let mut text =
+        format!("{}/  {} files, {}\n", escape::line(&place.to_string_lossy()), files.len(), show_size(total));
     for file in &files {
         let executable = if file.executable { "  executable" } else { "" };
-        text.push_str(&format!("  {}  {DIM}{}{executable}{DIM:#}\n", escape::line(&file.path), show_size(file.size)));
+        text.push_str(&format!(
+            "  {}  {DIM}{}{executable}{DIM:#}\n",
+            escape::line(&file.path),
+            show_size(file.size)
+        ));
     }
     output::print(&text)?;
     if skill.is_err() {
@@ -104,7 +112,7 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 fn refused(error: &BundleError) -> CommandError {
-    let Some(code) = error.code() else {
+    let Some(code) = error.rule().map(skill::Rule::code) else {
         return CommandError::of(Kind::User, "IO", error);
     };
     let mut new = CommandError::of(Kind::Refused, code, error);
@@ -117,7 +125,9 @@ fn refused(error: &BundleError) -> CommandError {
 
 /// Makes sure that the place is free, and gives the directory that it is in.
 fn prepare(place: &Path) -> Result<PathBuf, CommandError> {
-    let here = |path: &Path| std::env::current_dir().is_ok_and(|here| path.canonicalize().is_ok_and(|path| path == here));
+    let here = |path: &Path| {
+        std::env::current_dir().is_ok_and(|here| path.canonicalize().is_ok_and(|path| path == here))
+    };
     if here(place) {
         let message = "the current directory cannot be replaced by a skill's folder";
         return Err(CommandError::usage(message).hint("name a folder in it: `-o NAME`"));
@@ -136,7 +146,8 @@ fn free(place: PathBuf) -> Result<PathBuf, CommandError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(place),
         Err(error) => Err(CommandError::io(format!("cannot look at `{}`", place.display()), &error)),
         Ok(metadata) => {
-            let empty = metadata.is_dir() && fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
+            let empty =
+                metadata.is_dir() && fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
             if empty { Ok(place) } else { Err(occupied(&place)) }
         }
     }

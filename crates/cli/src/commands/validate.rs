@@ -149,8 +149,8 @@ impl Report {
                 refused: None,
                 source: skill_file(path, diagnostics),
             }),
-            LoadError::Bundle(bundle) if bundle.code().is_some() => {
-                let (code, message) = (bundle.code(), bundle.to_string());
+            LoadError::Bundle(bundle) if bundle.rule().is_some() => {
+                let (code, message) = (bundle.rule().map(skill::Rule::code), bundle.to_string());
                 Ok(Self::refused(path, Refused { code, message, help: bundle.help() }))
             }
             LoadError::Folder(folder) if std::error::Error::source(folder).is_none() => {

@@ -205,7 +205,8 @@ fn findings(error: &LoadError) -> Option<Vec<Value>> {
     match error {
         LoadError::Invalid { diagnostics } => Some(diagnostics.iter().map(shown).collect()),
         LoadError::Bundle(bundle) => {
-            let mut finding = json!({"rule": bundle.code()?, "severity": "error", "message": chain(bundle)});
+            let mut finding =
+                json!({"rule": bundle.rule()?.code(), "severity": "error", "message": chain(bundle)});
             if let Some(help) = bundle.help() {
                 finding["help"] = help.into();
             }

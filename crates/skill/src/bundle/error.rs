@@ -5,6 +5,8 @@
 
 use std::{fmt, io};
 
+use crate::rule::Rule;
+
 /// Why a bundle is not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -269,8 +271,8 @@ pub enum BundleError {
 }
 
 impl BundleError {
-    /// The stable code of the check that failed; `None` when the bundle is not to blame.
-    pub fn code(&self) -> Option<&'static str> {
+    /// The rule that the bundle breaks; `None` when the bundle is not to blame.
+    pub fn rule(&self) -> Option<Rule> {
         Some(match self {
             Self::Read(_) | Self::Write { .. } => return None,
             Self::NotAZip
@@ -281,32 +283,32 @@ impl BundleError {
             | Self::TrailingData { .. }
             | Self::HiddenData { .. }
             | Self::EntryCount { .. }
-            | Self::HeaderMismatch { .. } => "AR001",
-            Self::MultiDisk | Self::Zip64 { .. } => "AR002",
-            Self::Encrypted { .. } => "AR003",
-            Self::Method { .. } => "AR004",
-            Self::Path { .. } => "AR005",
-            Self::PathTooLong { .. } => "AR006",
-            Self::NameEncoding { .. } => "AR007",
-            Self::Duplicate { .. } => "AR008",
-            Self::Collision { .. } => "AR009",
-            Self::FileAsDirectory { .. } => "AR010",
-            Self::NotRegular { .. } => "AR011",
+            | Self::HeaderMismatch { .. } => Rule::ARCHIVE_STRUCTURE,
+            Self::MultiDisk | Self::Zip64 { .. } => Rule::ARCHIVE_SIXTY_FOUR_BIT,
+            Self::Encrypted { .. } => Rule::ARCHIVE_ENCRYPTED,
+            Self::Method { .. } => Rule::ARCHIVE_METHOD,
+            Self::Path { .. } => Rule::ARCHIVE_PATH,
+            Self::PathTooLong { .. } => Rule::ARCHIVE_PATH_LENGTH,
+            Self::NameEncoding { .. } => Rule::ARCHIVE_NAME_ENCODING,
+            Self::Duplicate { .. } => Rule::ARCHIVE_DUPLICATE,
+            Self::Collision { .. } => Rule::ARCHIVE_COLLISION,
+            Self::FileAsDirectory { .. } => Rule::ARCHIVE_FILE_AS_DIRECTORY,
+            Self::NotRegular { .. } => Rule::ARCHIVE_NOT_REGULAR,
             Self::BundleTooLarge { .. }
             | Self::TooManyEntries { .. }
             | Self::FileTooLarge { .. }
             | Self::TotalTooLarge { .. }
             | Self::Ratio { .. }
-            | Self::Overlap { .. } => "AR014",
+            | Self::Overlap { .. } => Rule::ARCHIVE_LIMITS,
             Self::Checksum { .. } | Self::Size { .. } | Self::Data { .. } | Self::Descriptor { .. } => {
-                "AR015"
+                Rule::ARCHIVE_CHECKSUM
             }
-            Self::Time => "AR019",
+            Self::Time => Rule::ARCHIVE_TIME,
             Self::CommentTooLong { .. } | Self::ExtraTooLong { .. } | Self::DirectoryTooLarge { .. } => {
-                "AR021"
+                Rule::ARCHIVE_EXTRAS
             }
-            Self::SkillFileMissing | Self::SkillFileNested { .. } => "SB001",
-            Self::SeveralSkillFiles { .. } => "SB005",
+            Self::SkillFileMissing | Self::SkillFileNested { .. } => Rule::SKILL_FILE_MISSING,
+            Self::SeveralSkillFiles { .. } => Rule::SKILL_FILE_SEVERAL,
         })
     }
 

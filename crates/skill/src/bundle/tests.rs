@@ -28,7 +28,7 @@ fn unpack_into(bytes: &[u8], parent: &Path, limits: &BundleLimits) -> Result<Unp
 fn refused_with(bytes: &[u8], limits: &BundleLimits, code: &str, is: impl Fn(&BundleError) -> bool) {
     let parent = tempfile::tempdir().unwrap();
     let error = unpack_into(bytes, parent.path(), limits).map(|bundle| bundle.root()).expect_err("accepted");
-    assert_eq!(error.code(), Some(code), "{error:?}");
+    assert_eq!(error.rule().map(crate::rule::Rule::code), Some(code), "{error:?}");
     assert!(is(&error), "{error:?}");
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0, "something was left behind");
     // Where nothing can be written, an attempt to write would be the error.

@@ -2,24 +2,27 @@
 
 use super::*;
 
-fn good(text: &str) -> SkillMarkdown {
-    parse("SKILL.md", text).unwrap_or_else(|found| panic!("refused: {found:?}"))
+/// A text whose fields can be read.
+struct Good {
+    frontmatter: Frontmatter,
+    body: usize,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn good(text: &str) -> Good {
+    let SkillMarkdown { frontmatter, body, diagnostics } = parse("SKILL.md", text);
+    let (Some(frontmatter), Some(body)) = (frontmatter, body) else { panic!("refused: {diagnostics:?}") };
+    Good { frontmatter, body, diagnostics }
 }
 
 fn rules(text: &str) -> Vec<&'static str> {
-    match parse("SKILL.md", text) {
-        Ok(markdown) => markdown.diagnostics,
-        Err(diagnostics) => diagnostics,
-    }
-    .iter()
-    .map(|diagnostic| diagnostic.rule.code())
-    .collect()
+    parse("SKILL.md", text).diagnostics.iter().map(|diagnostic| diagnostic.rule.code()).collect()
 }
 
 #[test]
 fn all_fields_are_read_and_unknown_ones_kept() {
     let text = "---\nname: qr-code\ndescription: >\n  Makes\n  codes\nlicense: MIT\ncompatibility: python 3.11\n\
-        metadata:\n  version: 1.10\n  team: core\nallowed-tools: Bash(git add:*) Read\nauthor: Ada\ntriggers: [a, b]\n---\n# Hi\n";
+        metadata:\n  version: 1.10\n  team: core\nallowed-tools: Bash(git add:*) Read\nauthor: Ada\ntriggers: a\n---\n# Hi\n";
     let markdown = good(text);
     let frontmatter = &markdown.frontmatter;
     assert_eq!(frontmatter.name(), Some("qr-code"));
@@ -67,8 +70,10 @@ fn missing_and_unclosed_frontmatter_are_told_apart() {
 
 #[test]
 fn invalid_yaml_has_a_place() {
-    let found = parse("SKILL.md", "---\nname: a\ndescription: [x\n---\n").unwrap_err();
-    assert_eq!(found[0].rule, Rule::InvalidYaml);
+    let SkillMarkdown { frontmatter, body, diagnostics: found } =
+        parse("SKILL.md", "---\nname: a\ndescription: [x\n---\n");
+    assert!(frontmatter.is_none() && body.is_some());
+    assert_eq!(found[0].rule, Rule::INVALID_YAML);
     assert!(found[0].location.to_string().starts_with("SKILL.md:"), "{}", found[0]);
     assert!(found[0].location.span.unwrap().start.line >= 3);
 }
@@ -78,7 +83,7 @@ fn an_unquoted_colon_is_read_as_if_quoted_and_said() {
     let text = "---\nname: a\ndescription: Use when: the user's PDF\n  needs: care\nlicense: MIT\n---\n";
     let markdown = good(text);
     assert_eq!(markdown.frontmatter.description(), Some("Use when: the user's PDF needs: care"));
-    assert_eq!(markdown.diagnostics[0].rule, Rule::InvalidYaml);
+    assert_eq!(markdown.diagnostics[0].rule, Rule::INVALID_YAML);
     assert_eq!(markdown.diagnostics[0].location.span.unwrap().start.line, 3);
     let license = markdown.frontmatter.field("license").unwrap();
     assert_eq!(&text[license.value_span.start.offset..license.value_span.end.offset], "MIT");
@@ -90,9 +95,35 @@ fn an_unquoted_colon_is_read_as_if_quoted_and_said() {
 }
 
 #[test]
+fn the_fix_of_a_colon_is_what_is_read() {
+    let text = "---\nname: a\ndescription: Use when: the user's PDF\n---\n";
+    let markdown = good(text);
+    let fix = markdown.diagnostics[0].fix.as_ref().unwrap();
+    let [Edit::Replace { range, text: new, .. }] = fix.edits.as_slice() else { panic!("{fix:?}") };
+    let mut mended = text.to_owned();
+    mended.replace_range(range.clone(), new);
+    assert!(good(&mended).diagnostics.is_empty(), "{mended}");
+    assert_eq!(good(&mended).frontmatter.description(), Some("Use when: the user's PDF"));
+}
+
+#[test]
+fn flow_style_is_reported_at_its_outermost() {
+    let text = "---\nname: a\nmetadata: {a: [b], c: {}}\ntags: []\n---\n";
+    let markdown = good(text);
+    let spans: Vec<&str> = markdown
+        .diagnostics
+        .iter()
+        .filter(|found| found.rule == Rule::FLOW_STYLE)
+        .map(|found| found.location.span.unwrap())
+        .map(|span| &text[span.start.offset..span.end.offset])
+        .collect();
+    assert_eq!(spans, ["{a: [b], c: {}}", "[]"]);
+}
+
+#[test]
 fn duplicate_keys_are_reported_and_the_last_counts() {
     let markdown = good("---\nname: a\nname: b\ndescription: c\n---\n");
-    assert_eq!(markdown.diagnostics[0].rule, Rule::DuplicateKey);
+    assert_eq!(markdown.diagnostics[0].rule, Rule::DUPLICATE_KEY);
     assert_eq!(markdown.frontmatter.name(), Some("b"));
 }
 
@@ -115,13 +146,20 @@ fn any_text_is_read_or_refused_without_a_panic() {
     runner
         .run(&piece.unwrap(), |text| {
             let text = format!("---\nname: {text}\n---\n");
-            match parse("SKILL.md", &text) {
-                Ok(markdown) => {
-                    for field in markdown.frontmatter.fields() {
+            let markdown = parse("SKILL.md", &text);
+            match &markdown.frontmatter {
+                Some(frontmatter) => {
+                    for field in frontmatter.fields() {
                         let _place = &text[field.value_span.start.offset.min(text.len())..];
                     }
                 }
-                Err(found) => assert!(!found.is_empty()),
+                None => assert!(!markdown.diagnostics.is_empty()),
+            }
+            for edit in
+                markdown.diagnostics.iter().filter_map(|found| found.fix.as_ref()).flat_map(|fix| &fix.edits)
+            {
+                let Edit::Replace { range, .. } = edit else { continue };
+                assert!(text.get(range.clone()).is_some(), "{edit:?}");
             }
             Ok(())
         })

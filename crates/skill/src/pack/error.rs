@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::{bundle::BundleError, content::ReadError};
+use crate::{bundle::BundleError, content::ReadError, rule::Rule};
 
 /// Why a folder is not packed.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +79,10 @@ impl From<BundleError> for PackError {
 }
 
 impl PackError {
-    /// The stable code of the reader's check that would fail, where it is that.
-    pub fn code(&self) -> Option<&'static str> {
+    /// The rule of the reader that the bundle would break, where it is that.
+    pub fn rule(&self) -> Option<Rule> {
         match self {
-            Self::Refused(error) => error.code(),
+            Self::Refused(error) => error.rule(),
             _ => None,
         }
     }
@@ -112,9 +112,9 @@ impl PackError {
                 BundleError::SeveralSkillFiles { .. } => {
                     "a bundle is one skill: pack each on its own, or name the others in `.skillignore`"
                 }
-                BundleError::Path { .. } | BundleError::PathTooLong { .. } | BundleError::Collision { .. } => {
-                    "rename the file, so that every system can unpack it"
-                }
+                BundleError::Path { .. }
+                | BundleError::PathTooLong { .. }
+                | BundleError::Collision { .. } => "rename the file, so that every system can unpack it",
                 BundleError::SkillFileMissing => "a skill has a SKILL.md",
                 _ => "name in `.skillignore` what the skill does not need",
             },

@@ -4,7 +4,8 @@
 use std::io::{self, Cursor};
 
 use zip::{
-    CompressionMethod, DateTime, PreparedZipFile, System, ZipWriter, result::ZipError, write::SimpleFileOptions,
+    CompressionMethod, DateTime, PreparedZipFile, System, ZipWriter, result::ZipError,
+    write::SimpleFileOptions,
 };
 
 use super::{Layout, PackError, PackOptions};
@@ -50,7 +51,8 @@ impl Bundle {
                 .compression_level((method == CompressionMethod::Deflated).then_some(LEVEL))
                 .compression_method(method)
         };
-        let deflated = PreparedZipFile::from_data(&name, with(CompressionMethod::Deflated), bytes).map_err(failed)?;
+        let deflated =
+            PreparedZipFile::from_data(&name, with(CompressionMethod::Deflated), bytes).map_err(failed)?;
         let (size, compressed) = (deflated.uncompressed_size(), deflated.compressed_size());
         let entry = if compressed >= size || size > compressed.saturating_mul(self.max_ratio) {
             PreparedZipFile::from_data(&name, with(CompressionMethod::Stored), bytes).map_err(failed)?

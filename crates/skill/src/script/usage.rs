@@ -208,7 +208,11 @@ mod tests {
     #[test]
     fn a_usage_line_is_found_where_people_write_it() {
         let python = Language::Python;
-        check(python, "\"\"\"Makes it.\n\nUsage: x.py FILE [--out DIR]\n\"\"\"", Some("x.py FILE [--out DIR]"));
+        check(
+            python,
+            "\"\"\"Makes it.\n\nUsage: x.py FILE [--out DIR]\n\"\"\"",
+            Some("x.py FILE [--out DIR]"),
+        );
         check(python, "\"\"\"Makes it.\n\nUsage:\n    python x.py FILE\n\"\"\"", Some("python x.py FILE"));
         check(python, "    print(f\"Usage: {sys.argv[0]} IN OUT\", file=sys.stderr)\n", Some("x.py IN OUT"));
         check(python, "print('usage: %s FILE' % sys.argv[0])", Some("x.py FILE"));

@@ -1,8 +1,9 @@
 //! Whole skills, from memory, from folders and from bundles.
 
-use std::{io::Read as _, os::unix::fs::symlink};
+use std::{collections::BTreeMap, fs, io::Read as _, os::unix::fs::symlink};
 
 use super::*;
+use crate::rule::Rule;
 
 const HEAD: &str = "---\nname: qr-code\ndescription: Makes codes\n---\n# Use\n";
 
@@ -103,10 +104,10 @@ fn what_is_no_skill_says_why() {
 #[test]
 fn a_lower_case_file_is_taken_with_a_warning() {
     let skill = Skill::from_files([("skill.md", HEAD)]).unwrap();
-    assert_eq!(skill.diagnostics()[0].rule, Rule::SkillFileLowercase);
+    assert_eq!(skill.diagnostics()[0].rule, Rule::SKILL_FILE_LOWERCASE);
     assert_eq!(skill.skill_file(), "skill.md");
     let both = Skill::from_files([("SKILL.md", HEAD), ("skill.md", "no")]).unwrap();
-    assert_eq!(both.diagnostics()[0].rule, Rule::SkillFileTwice);
+    assert_eq!(both.diagnostics()[0].rule, Rule::SKILL_FILE_TWICE);
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn broken_inline_metadata_is_a_warning() {
     let skill =
         Skill::from_files([("SKILL.md", HEAD), ("a.py", "# /// script\n# dependencies = 1\n# ///\n")])
             .unwrap();
-    assert_eq!(skill.diagnostics()[0].rule, Rule::ScriptMetadata);
+    assert_eq!(skill.diagnostics()[0].rule, Rule::SCRIPT_METADATA);
     assert_eq!(skill.diagnostics()[0].location.file, "a.py");
 }
 
@@ -167,7 +168,7 @@ fn a_folder_a_bundle_and_memory_give_the_same_skill() {
 }
 
 #[test]
-fn a_folder_with_another_name_is_a_warning_and_its_name_replaces_a_bad_one() {
+fn the_name_of_the_folder_replaces_a_bad_one() {
     let folder = tempfile::tempdir().unwrap();
     let put = |directory: &str, text: &str| {
         let root = folder.path().join(directory);
@@ -177,10 +178,9 @@ fn a_folder_with_another_name_is_a_warning_and_its_name_replaces_a_bad_one() {
     };
     let other = put("other", HEAD);
     assert_eq!(other.name().as_str(), "qr-code");
-    assert_eq!(other.diagnostics()[0].rule, Rule::DirectoryName);
     let bad = put("my-skill", "---\nname: My Skill\ndescription: d\n---\nb");
     assert_eq!(bad.name().as_str(), "my-skill");
-    assert_eq!(bad.diagnostics()[0].rule, Rule::NameUppercase);
+    assert_eq!(bad.diagnostics()[0].rule, Rule::NAME_UPPERCASE);
     assert!(matches!(Skill::load(folder.path().join("none")), Err(LoadError::Io { .. })));
 }
 

@@ -1,0 +1,5 @@
+//! Checks of group body.
+
+use crate::Check;
+
+pub(crate) const CHECKS: &[Check] = &[];

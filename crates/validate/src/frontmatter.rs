@@ -1,0 +1,5 @@
+//! Checks of group frontmatter.
+
+use crate::Check;
+
+pub(crate) const CHECKS: &[Check] = &[];

@@ -1,0 +1,5 @@
+//! Checks of group scripts.
+
+use crate::Check;
+
+pub(crate) const CHECKS: &[Check] = &[];

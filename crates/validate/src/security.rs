@@ -1,0 +1,5 @@
+//! Checks of group security.
+
+use crate::Check;
+
+pub(crate) const CHECKS: &[Check] = &[];
