@@ -6,7 +6,7 @@
 use super::Language;
 
 /// The most characters of a usage line.
-const MAX_CHARS: usize = 200;
+const MAX_CHARS: usize = 400;
 /// The most arguments that are listed.
 const MAX_ARGUMENTS: usize = 40;
 
@@ -16,7 +16,13 @@ pub(crate) fn usage(language: Language, name: &str, text: &str) -> Option<String
         Language::Python => argparse(name, text),
         Language::Bash | Language::Node | Language::Other => None,
     })?;
-    let line: String = found.chars().filter(|character| !character.is_control()).take(MAX_CHARS).collect();
+    let mut line: String = found.chars().filter(|character| !character.is_control()).collect();
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
+        line.truncate(end);
+        // A half of an option would be a wrong one.
+        line.truncate(line.rfind(' ').unwrap_or(end));
+        line.push_str(" …");
+    }
     (!line.is_empty()).then_some(line)
 }
 
@@ -252,5 +258,12 @@ p.add_argument(*COMMON)
         check(Language::Python, "p.add_argument('unclosed", None);
         check(Language::Python, "import os\n", None);
         check(Language::Bash, "p.add_argument('x')", None);
+    }
+
+    #[test]
+    fn long_lines_end_between_words() {
+        let text = format!("# Usage: x {}\n", "[--word] ".repeat(100));
+        let shown = usage(Language::Bash, "x", &text).unwrap();
+        assert!(shown.ends_with("[--word] …") && shown.chars().count() <= MAX_CHARS + 2, "{shown}");
     }
 }
