@@ -21,9 +21,9 @@ mod new_skill;
 #[cfg(test)]
 mod octavus;
 #[cfg(test)]
-mod readme;
-#[cfg(test)]
 mod pack;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

@@ -197,7 +197,8 @@ fn about(file: &FileChange, text: &Text) -> String {
     }
     match (file.before, file.after) {
         (Some(before), Some(after)) if before.executable != after.executable => {
-            parts.push(format!("mode {} → {}", mode(before), mode(after)));
+            let word = if file.change() == Change::Mode { "" } else { "mode " };
+            parts.push(format!("{word}{} → {}", mode(before), mode(after)));
         }
         (None, Some(after)) if after.executable => parts.push(format!("mode {}", mode(after))),
         _ => {}

@@ -49,7 +49,10 @@ fn measure(skill: &Skill, path: &Path) -> Result<Measured, CommandError> {
     } else {
         None
     };
-    let references = skill.references().map(|file| Some(estimate_tokens(&skill.read_text(&file.path).ok()?)));
+    let references = skill.references().map(|file| {
+        let text = skill.read_text(&file.path).ok().filter(|text| !text.contains('\0'))?;
+        Some(estimate_tokens(&text))
+    });
     Ok(Measured {
         digest: skill.digest().map_err(unreadable)?,
         files: files.map_err(unreadable)?,
