@@ -20,6 +20,9 @@ if [[ ! -x target/tools/bin/uv ]]; then
   /usr/bin/python3 -m venv target/tools
   target/tools/bin/pip install --quiet --disable-pip-version-check uv
 fi
+if [[ ! -x target/tools/bin/pre-commit ]]; then
+  target/tools/bin/pip install --quiet --disable-pip-version-check pre-commit
+fi
 
 # A full S3 server. It takes minutes to build, so it stays outside of the target directory.
 garage_version=2.5.0
