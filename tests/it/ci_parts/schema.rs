@@ -80,7 +80,7 @@ fn the_schema_and_the_command_agree() {
         let folder = directory.path().join(&name);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("SKILL.md"), format!("---\n{frontmatter}---\n\nDo it.\n")).unwrap();
-        let ran = run_in(directory.path(), &["validate", &name]);
+        let ran = run_in(directory.path(), &["validate", &format!("./{name}")]);
         match verdict {
             Verdict::Good => assert_eq!(ran.code(), 0, "{frontmatter}{}", ran.stdout),
             Verdict::Bad => assert_eq!(ran.code(), 1, "{frontmatter}{}", ran.stdout),
