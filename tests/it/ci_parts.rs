@@ -34,7 +34,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
             let words: Vec<&str> =
                 part.split_whitespace().map(|word| word.trim_matches(['"', '`', '$', '('])).collect();
             let is_ours = |word: &&str| *word == "skillbox" || word.ends_with("/skillbox");
-            if let Some(at) = words.iter().position(|word| is_ours(word)) {
+            if let Some(at) = words.iter().position(is_ours) {
                 found.push(words[at + 1..].iter().map(|word| (*word).to_owned()).collect());
             }
         }
