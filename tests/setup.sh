@@ -20,6 +20,9 @@ if [[ ! -x target/tools/bin/uv ]]; then
   /usr/bin/python3 -m venv target/tools
   target/tools/bin/pip install --quiet --disable-pip-version-check uv
 fi
+if [[ ! -x target/tools/bin/pre-commit ]]; then
+  target/tools/bin/pip install --quiet --disable-pip-version-check pre-commit
+fi
 
 # The reference library of the Agent Skills standard, whose verdicts the profile `spec` follows.
 skills_ref_version=0.1.1

@@ -1,5 +1,9 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod diff;
+mod new;
+mod pack;
+mod unpack;
 mod validate;
 
 use std::{path::PathBuf, time::Duration};
@@ -12,6 +16,13 @@ use crate::{
     exit,
     options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
     units::{parse_duration, parse_size},
+};
+
+pub(crate) use self::{
+    diff::Diff,
+    new::{Ci, New, Part, ScriptLanguage},
+    pack::{BundleLayout, FollowLinks, Pack},
+    unpack::Unpack,
 };
 
 /// Runs the skills of AI agents in sandboxes.
@@ -129,6 +140,17 @@ pub(crate) enum Command {
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
+    /// Start a new skill that can be run, tested and packed at once.
+    #[command(alias = "init")]
+    New(New),
+    /// Make a .skill bundle of a skill's folder. The same files always give the same bytes.
+    #[command(after_help = pack::CODES)]
+    Pack(Pack),
+    /// Unpack a .skill bundle, if it is one that is safe to unpack.
+    #[command(after_help = unpack::CODES)]
+    Unpack(Unpack),
+    /// Compare two skills or bundles. Exit code 0 when they are the same, 1 when they differ, 2 for errors.
+    Diff(Diff),
     /// Build root directories for sandboxes, and list them.
     #[command(subcommand)]
     Image(Image),
@@ -403,6 +425,9 @@ pub(crate) struct Inspect {
     /// A skill's folder, its SKILL.md, or a .skill bundle.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// List all files with their size and SHA-256.
+    #[arg(long)]
+    pub(crate) files: bool,
 }
 
 /// What is done with images.
