@@ -113,6 +113,9 @@ fn needs_a_disk(rule: Rule) -> bool {
     let on_disk = [
         Rule::FILE_LEFT_OUT,
         Rule::LINKED_SKILL,
+        // Found by running scripts in a sandbox.
+        Rule::SMOKE_TEST,
+        Rule::NO_HELP,
         Rule::NAME_TAKEN,
         Rule::DESCRIPTION_OVERLAP,
         Rule::EMPTY_DIRECTORY,

@@ -12,6 +12,7 @@
 //! | `subject` | what the checks look at, read once |
 //! | `files`, `frontmatter`, `fields` | `SKILL.md` down to its fields |
 //! | `body`, `scripts`, `security` | instructions, programs, dangers |
+//! | `python`, `shell` | programs taken apart, for those checks |
 //! | `collection` | several skills together |
 //! | `spec` | the verdict of the reference library |
 //! | `ignore`, `baseline`, `select` | which findings count |
@@ -27,9 +28,11 @@ mod fix;
 mod fixtures;
 mod frontmatter;
 mod ignore;
+mod python;
 mod scripts;
 mod security;
 mod select;
+mod shell;
 mod spec;
 mod subject;
 

@@ -7,6 +7,8 @@ use std::{cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use skill::{Diagnostic, Draft, Frontmatter, Location, Position, Rule, Span};
 
+use crate::scripts::ProgramCache;
+
 /// The largest file that is looked at as text, in bytes.
 pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
 /// The most findings of one rule in one skill; more of the same teach nothing.
@@ -29,6 +31,7 @@ pub(crate) struct Subject<'draft> {
     pub(crate) draft: &'draft Draft,
     pub(crate) environment: &'draft Environment,
     texts: BTreeMap<&'draft str, OnceCell<Option<Text>>>,
+    pub(crate) parsed: ProgramCache,
 }
 
 /// A text file of the skill.
@@ -43,7 +46,7 @@ pub(crate) struct Text {
 impl<'draft> Subject<'draft> {
     pub(crate) fn new(draft: &'draft Draft, environment: &'draft Environment) -> Self {
         let texts = draft.files().iter().map(|file| (file.path.as_str(), OnceCell::new())).collect();
-        Self { draft, environment, texts }
+        Self { draft, environment, texts, parsed: ProgramCache::default() }
     }
 
     /// The path of the file that describes the skill; what it should be where there is none.
