@@ -1,5 +1,8 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod schema;
+mod test;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -9,6 +12,11 @@ use crate::{
     exit,
     options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
     units::{parse_duration, parse_size},
+};
+
+pub(crate) use self::{
+    schema::{Schema, SchemaName},
+    test::Test,
 };
 
 /// Runs the skills of AI agents in sandboxes.
@@ -120,6 +128,8 @@ pub(crate) enum Command {
     /// Check skills and bundles. Exit code 1 when there are errors, 2 when something cannot be read.
     #[command(visible_aliases = ["check", "lint"])]
     Validate(Validate),
+    /// Run the tests of skills. Exit code 1 when a case fails, 2 when a test file is wrong.
+    Test(Test),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
@@ -128,6 +138,8 @@ pub(crate) enum Command {
     Image(Image),
     /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema(Schema),
     /// Print the version.
     Version,
     /// Print completions for a shell.

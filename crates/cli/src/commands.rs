@@ -10,7 +10,9 @@ mod inspect;
 mod program;
 mod prompt;
 mod run;
+mod schema;
 mod serve;
+mod test;
 mod tools;
 mod validate;
 mod version;
@@ -47,9 +49,11 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Tools(command)) => tools::execute(&command, output),
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
         Some(Command::Validate(command)) => validate::execute(&command, output),
+        Some(Command::Test(command)) => test::execute(&command, global, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),
+        Some(Command::Schema(command)) => schema::execute(&command),
         Some(Command::Version) => version::execute(output),
         Some(Command::Completions(command)) => completions::execute(&command),
     };

@@ -46,6 +46,17 @@ impl OneRunner {
     /// Starts what one call needs.
     pub(crate) async fn start(
         global: &Global,
+        catalog: (Catalog, Vec<String>),
+        output: Output,
+        interrupt: &Interrupt,
+    ) -> Result<Self, CommandError> {
+        Self::start_with(config(), global, catalog, output, interrupt).await
+    }
+
+    /// The same for a runner that behaves otherwise.
+    pub(crate) async fn start_with(
+        config: Config,
+        global: &Global,
         (catalog, slugs): (Catalog, Vec<String>),
         output: Output,
         interrupt: &Interrupt,
@@ -68,7 +79,7 @@ impl OneRunner {
         })?;
         let layers = Arc::new(resolver(global, cache, target));
         let parts = Parts { driver, store: Arc::new(store.clone()), catalog, layers };
-        Ok(Self { runner: Runner::new(parts, config()), store, slugs, _scratch: scratch })
+        Ok(Self { runner: Runner::new(parts, config), store, slugs, _scratch: scratch })
     }
 
     /// Makes the dependencies of the skills ready, with progress.
@@ -214,6 +225,19 @@ fn config() -> Config {
     config.most_lifetime = LONGEST;
     config.sandboxes = 1;
     config.drain = Duration::from_secs(1);
+    config
+}
+
+/// A runner for tests of skills. What a platform would refuse, such as an output file that is too large, is refused here,
+/// too; only memory and time are the author's to choose.
+pub(crate) fn config_of_tests(jobs: usize) -> Config {
+    let mut config = Config::standard();
+    config.most_limits.memory_bytes = u64::MAX;
+    config.most_lifetime = LONGEST;
+    config.sandboxes = jobs;
+    config.drain = Duration::from_secs(1);
+    // Nobody asks for the results of a case again.
+    config.ended_retention = Duration::from_millis(1);
     config
 }
 
