@@ -1,5 +1,6 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod dev;
 mod schema;
 mod test;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub(crate) use self::{
+    dev::Dev,
     schema::{Schema, SchemaName},
     test::Test,
 };
@@ -130,6 +132,8 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Run the tests of skills. Exit code 1 when a case fails, 2 when a test file is wrong.
     Test(Test),
+    /// Watch a skill: check it, run it and test it each time that a file is saved.
+    Dev(Dev),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),

@@ -4,6 +4,7 @@
 mod call;
 mod code;
 mod completions;
+mod dev;
 mod doctor;
 mod image;
 mod inspect;
@@ -50,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
         Some(Command::Validate(command)) => validate::execute(&command, output),
         Some(Command::Test(command)) => test::execute(&command, global, output),
+        Some(Command::Dev(command)) => dev::execute(&command, global, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),

@@ -91,7 +91,8 @@ impl OneRunner {
         Ok(())
     }
 
-    /// Makes one call in a trigger of its own, and ends the trigger. `cancel` stops the call.
+    /// Makes one call in a trigger of its own, and ends the trigger. `cancel` stops the call. A declaration without skills
+    /// has all that the runner was started with.
     pub(crate) async fn call(
         &self,
         trigger: &TriggerId,
@@ -99,7 +100,10 @@ impl OneRunner {
         request: CallRequest,
         cancel: &CancellationToken,
     ) -> Result<Arc<CallAnswer>, CommandError> {
-        let declaration = Declaration { skills: self.slugs.clone(), ..declaration };
+        let mut declaration = declaration;
+        if declaration.skills.is_empty() {
+            declaration.skills.clone_from(&self.slugs);
+        }
         self.runner.declare(trigger, declaration).await?;
         let id = request.call.tool_call_id.clone();
         let mut pending = self.runner.submit(trigger, request).await?;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    collect::{Place, collect},
+    collect::{Place, Problems, collect, has_skill_file},
     report::{counts, failure_lines, line_of, short_name, width},
 };
 

@@ -150,6 +150,11 @@ impl Collected {
 }
 
 impl Place {
+    /// Of one skill in a folder.
+    pub(crate) fn of_folder(skill: &Skill, root: &Path) -> Self {
+        Self { origins: BTreeMap::from([(skill.name().to_string(), Origin::Folder(near(root)))]) }
+    }
+
     /// Where a skill's file is, for people.
     pub(crate) fn shown(&self, case: &Selected, file: &str) -> String {
         match self.origins.get(case.suite.skill.name().as_str()) {
@@ -169,6 +174,13 @@ impl Origin {
 }
 
 impl Problems {
+    /// Of one skill in a folder.
+    pub(crate) fn of_folder(skill: &Skill, root: &Path, problems: Vec<Problem>) -> Self {
+        let mut all = Self::default();
+        all.add(skill, &Origin::Folder(near(root)), problems);
+        all
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -183,22 +195,28 @@ impl Problems {
         }
     }
 
-    /// As text, all of them.
+    /// As text, all of them, already harmless for a terminal.
     pub(crate) fn text(&self) -> String {
         self.list.iter().map(Shown::text).collect()
     }
 
+    /// `2 mistakes in test files`
+    pub(crate) fn summary(&self) -> String {
+        match self.list.len() {
+            1 => "1 mistake in test files".to_owned(),
+            count => format!("{count} mistakes in test files"),
+        }
+    }
+
     /// Shows them as the result of the command.
     pub(crate) fn show(&self, output: Output) -> Result<Exit, CommandError> {
-        let count = self.list.len();
-        let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
         if output.json {
             let entries: Vec<Value> = self.list.iter().map(Shown::entry).collect();
-            let error = format!("{mistakes} in test files");
-            output.print_json(&json!({"error": error, "code": "TESTS_BROKEN", "problems": entries}))?;
+            output
+                .print_json(&json!({"error": self.summary(), "code": "TESTS_BROKEN", "problems": entries}))?;
         } else {
             crate::output::print(&self.text())?;
-            output.note(&format!("{mistakes} in test files; nothing was run"));
+            output.note(&format!("{}; nothing was run", self.summary()));
         }
         Ok(Exit::USAGE)
     }
