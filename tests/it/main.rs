@@ -17,6 +17,8 @@ mod images;
 #[cfg(test)]
 mod octavus;
 #[cfg(test)]
+mod podman;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod recovery;

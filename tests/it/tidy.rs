@@ -48,7 +48,7 @@ const RESERVED: [(&str, &[&str]); 18] = [
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),
-    ("rustix", &["cli", "driver-native", "init", "layer"]),
+    ("rustix", &["cli", "driver-docker", "driver-native", "init", "layer"]),
     // Each format has one reader.
     ("serde_yaml", &["skill"]),
     ("zip", &[]),

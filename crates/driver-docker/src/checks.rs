@@ -1,6 +1,6 @@
 //! What the daemon can give, for the start, for `doctor` and for readiness.
 
-use bollard::models::{SystemInfo, SystemVersion};
+use bollard::models::SystemInfo;
 use sandbox::{Check, CheckState, DriverError, DriverErrorKind};
 
 use crate::Wall;
@@ -53,20 +53,6 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
     Ok(())
 }
 
-/// Podman answers to the same API, but as of version 4.3 takes neither a seccomp profile in a request nor an owner and a
-/// number of files for a memory file system: the walls would not be what is promised.
-pub(crate) fn refuse_podman(version: &SystemVersion) -> Result<(), DriverError> {
-    let mut components = version.components.iter().flatten();
-    if components.any(|component| component.name.starts_with("Podman")) {
-        return Err(DriverError::new(
-            DriverErrorKind::Unavailable,
-            "this daemon is Podman, whose API takes no seccomp profile and no limits on the number of files; use Docker, or \
-             the native driver, which needs no daemon",
-        ));
-    }
-    Ok(())
-}
-
 fn has_seccomp(info: &SystemInfo) -> bool {
     let options = info.security_options.as_deref().unwrap_or_default();
     options.iter().any(|option| option.split(',').any(|part| part == "name=seccomp" || part == "seccomp"))
@@ -88,7 +74,7 @@ pub(crate) fn all(
     info: &SystemInfo,
     config: &Config,
     image: &Image,
-    place: &str,
+    (kind, place): (&str, &str),
     layers: &str,
 ) -> Vec<Check> {
     let good = |name: &str, detail: String| Check {
@@ -115,7 +101,7 @@ pub(crate) fn all(
     };
     let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("runc");
     vec![
-        good("docker daemon", format!("{version} at {place}")),
+        good("docker daemon", format!("{kind}{version} at {place}")),
         good("image", format!("{} ({}), with init as {}", image.name, image.id, image.derived)),
         good("runtime", runtime.to_owned()),
         cgroup,
@@ -138,8 +124,6 @@ pub(crate) fn missing(name: &str, error: &DriverError, remedy: &str) -> Check {
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
-    use bollard::models::SystemVersionComponents;
-
     use super::*;
 
     fn info() -> SystemInfo {
@@ -153,16 +137,6 @@ mod tests {
             cpu_cfs_quota: Some(true),
             ..Default::default()
         }
-    }
-
-    #[test]
-    fn podman_is_told_by_its_components() {
-        let with = |name: &str| SystemVersion {
-            components: Some(vec![SystemVersionComponents { name: name.to_owned(), ..Default::default() }]),
-            ..Default::default()
-        };
-        assert!(refuse_podman(&with("Engine")).is_ok());
-        assert!(refuse_podman(&with("Podman Engine")).unwrap_err().message.contains("native driver"));
     }
 
     #[test]
