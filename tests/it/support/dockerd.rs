@@ -191,17 +191,19 @@ impl Dockerd {
     /// Starts it again on the same directories and socket.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
-        // containerd dies with it, a moment later.
-        let containerd = self.directory.join("exec/containerd/containerd.pid");
-        let pid = fs::read_to_string(&containerd).unwrap_or_default();
-        let gone = wait(|| {
-            let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-            (state.is_empty() || state.contains(") Z ")).then_some(())
-        });
-        gone.expect("containerd ends with its daemon");
-        for file in [self.directory.join("pid"), containerd] {
-            let _ = fs::remove_file(file);
+        if self.engine == Engine::Docker {
+            // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
+            // containerd dies with it, a moment later.
+            let containerd = self.directory.join("exec/containerd/containerd.pid");
+            let pid = fs::read_to_string(&containerd).unwrap_or_default();
+            let gone = wait(|| {
+                let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+                (state.is_empty() || state.contains(") Z ")).then_some(())
+            });
+            gone.expect("containerd ends with its daemon");
+            for file in [self.directory.join("pid"), containerd] {
+                let _ = fs::remove_file(file);
+            }
         }
         self.child = spawn(self.engine, &self.directory, self.hidden.as_deref()).expect("it starts again");
         self.wait_ready().expect("it answers again");
