@@ -14,12 +14,13 @@ use crate::support::skillbox::repository;
 const LONGEST_FILE: usize = 600;
 
 /// Crates of others that only these of ours may depend on.
-const RESERVED: [(&str, &[&str]); 18] = [
+const RESERVED: [(&str, &[&str]); 19] = [
     // Only one store knows AWS.
     ("aws-config", &["artifact-s3"]),
     ("aws-sdk-s3", &["artifact-s3", "bench"]),
     // Only the server knows HTTP.
     ("axum", &["server"]),
+    ("prometheus-client", &["server"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
     ("tower", &["server"]),
