@@ -3,6 +3,8 @@
 //! One binary, so that it is linked once. Tests that need something of the machine say so with `require`.
 
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod deploy;
