@@ -39,6 +39,17 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
             ),
         );
     }
+    let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref());
+    if let Some(runtime) = runtime.filter(|runtime| is_gvisor(runtime, info)) {
+        return error(
+            DriverErrorKind::Unavailable,
+            format!(
+                "the runtime `{runtime}` is gVisor's runsc, which cannot run sandboxes: it looks for the working directory as \
+                 the user, who may not enter it, and has none of `openat2`, Landlock and the container's seccomp profile, \
+                 which the walls are made of; use runc or crun"
+            ),
+        );
+    }
     let missing = missing_limits(info);
     if !missing.is_empty() && !config.allow_missing.contains(&Wall::Cgroup) {
         return error(
@@ -51,6 +62,13 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
         );
     }
     Ok(())
+}
+
+/// By its name, or by what the daemon starts under another one.
+fn is_gvisor(runtime: &str, info: &SystemInfo) -> bool {
+    let path = info.runtimes.as_ref().and_then(|known| known.get(runtime)?.path.as_deref());
+    let file = path.and_then(|path| path.rsplit('/').next());
+    [Some(runtime), file].into_iter().flatten().any(|name| name.contains("runsc") || name.contains("gvisor"))
 }
 
 fn has_seccomp(info: &SystemInfo) -> bool {
@@ -149,6 +167,21 @@ mod tests {
         assert!(refuse(&open, &config).unwrap_err().message.contains("seccomp"));
         let kata = Config { runtime: Some("kata".to_owned()), ..config.clone() };
         assert!(refuse(&info(), &kata).unwrap_err().message.contains("only runc"));
+        let path =
+            |path: &str| bollard::models::Runtime { path: Some(path.to_owned()), ..Default::default() };
+        let sandboxed = SystemInfo {
+            runtimes: Some(HashMap::from([
+                ("careful".to_owned(), path("/usr/local/bin/runsc")),
+                ("crun".to_owned(), path("/usr/bin/crun")),
+            ])),
+            ..info()
+        };
+        let with = |runtime: &str| Config { runtime: Some(runtime.to_owned()), ..config.clone() };
+        assert!(refuse(&sandboxed, &with("careful")).unwrap_err().message.contains("openat2"));
+        assert!(refuse(&sandboxed, &with("crun")).is_ok());
+        let by_default = SystemInfo { default_runtime: Some("careful".to_owned()), ..sandboxed };
+        assert!(refuse(&by_default, &config).is_err());
+        assert!(refuse(&by_default, &with("crun")).is_ok());
         let swapping = SystemInfo { swap_limit: Some(false), ..info() };
         let error = refuse(&swapping, &config).unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Wall);

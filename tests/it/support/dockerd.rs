@@ -34,6 +34,11 @@ case "$(cat "/proc/$pid/comm" 2>/dev/null)" in dockerd|podman)
   kill -TERM "$pid"
   tail --pid="$pid" -f /dev/null ;;
 esac
+# Podman's containers have watchers that outlive it, and would write again what is removed below.
+for _ in $(seq 50); do
+  pgrep -f -- "-(b|-root) $1/" >/dev/null || break
+  sleep 0.1
+done
 # Where the daemon was killed, and nothing came after it.
 pkill -KILL -f -- "-address $1/exec/"
 grep " $1/" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
@@ -47,6 +52,7 @@ const PODMAN: &str = r#"
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 events_logger = "file"
+lock_type = "file"
 "#;
 
 /// Which of the two.
