@@ -45,11 +45,9 @@ grep " $1/" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
 rm -rf "$1"
 "#;
 
-/// Limits for containers that ask for none, such as those that only prepare something: Podman's own are above what a
-/// service without the right to raise limits can give. And where its files are, so that nothing is the machine's.
+/// What Podman is told by a file: nothing of the machine's own configuration, and nothing that it would share with another
+/// service.
 const PODMAN: &str = r#"
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 events_logger = "file"
 lock_type = "file"
