@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(libc6-dev python3 python3-pip python3-venv uidmap zbar-tools util-linux git zip busybox-static cpio
-  qemu-system-x86 iproute2 curl docker.io mmdebstrap)
+  qemu-system-x86 iproute2 curl docker.io podman mmdebstrap)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

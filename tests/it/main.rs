@@ -3,6 +3,8 @@
 //! One binary, so that it is linked once. Tests that need something of the machine say so with `require`.
 
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod ci_parts;
 #[cfg(test)]
 mod cli;
@@ -24,6 +26,8 @@ mod new_skill;
 mod octavus;
 #[cfg(test)]
 mod pack;
+#[cfg(test)]
+mod podman;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

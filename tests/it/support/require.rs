@@ -10,11 +10,11 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{docker, images, s3::Garage, skillbox};
+use super::{docker, dockerd::Engine, images, s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `docker`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
-/// `qemu`, `bwrap`, `pty`, `zbar`, `pre-commit` and `skills-ref` (the reference library).
+/// `docker`, `podman`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`,
+/// `curl`, `qemu`, `bwrap`, `pty`, `zbar`, `pre-commit` and `skills-ref` (the reference library).
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -22,7 +22,8 @@ pub(crate) fn require(capability: &str) -> bool {
         "cgroup" => {
             missing_walls().contains(&"cgroup".to_owned()).then(|| "this user can make none".to_owned())
         }
-        "docker" => docker::missing(),
+        "docker" => docker::missing(Engine::Docker),
+        "podman" => docker::missing(Engine::Podman),
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
         // The server runs in this process; the name says that a run has tested it.
