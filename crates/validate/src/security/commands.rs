@@ -3,7 +3,7 @@
 //! Each is a pattern that stops at the end of its line. One finding is made for each pattern and file, with how often it stands
 //! there: a document that explains such commands is not made unreadable.
 
-use std::{ops::Range, sync::LazyLock};
+use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
 
 use regex::{Regex, RegexSet};
 use skill::{Diagnostic, Rule};
@@ -11,7 +11,7 @@ use skill::{Diagnostic, Rule};
 use super::code;
 use crate::{
     pattern::{pattern, patterns},
-    subject::{Findings, Subject, Text},
+    subject::{Findings, Subject, Text, more_in_file},
 };
 
 struct Danger {
@@ -168,7 +168,7 @@ const DANGERS: &[Danger] = &[
     ),
     danger(
         Rule::SANDBOX_ESCAPE,
-        r"\bnsenter\s+-|\bunshare\s+-|\bPTRACE_(?:ATTACH|SEIZE|TRACEME)\b|\bptrace\s*\(|/proc/(?:1|self|\d+|\$\w+)/(?:root|mem|environ|ns)\b|/proc/sys/kernel/core_pattern|/sys/fs/cgroup/[\w/.-]*release_agent|\bmount\s+(?:--bind|-o\s+bind|-t\s+(?:proc|sysfs|cgroup))|\binsmod\s+\S|\bmodprobe\s+\S",
+        r"\bnsenter\s+-|\bunshare\s+-|\bPTRACE_(?:ATTACH|SEIZE|TRACEME)\b|\bptrace\s*\(\s*PT|/proc/(?:1|self|\d+|\$\w+)/(?:root|mem|environ|ns)\b|/proc/sys/kernel/core_pattern|/sys/fs/cgroup/[\w/.-]*release_agent|\bmount\s+(?:--bind|-o\s+bind|-t\s+(?:proc|sysfs|cgroup))|\binsmod\s+\S|\bmodprobe\s+\S",
         "the kernel's interfaces for namespaces, processes or modules are used",
         ESCAPE,
     ),
@@ -199,8 +199,14 @@ static RUNS: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
         let Some((text, ranges)) = code(subject, &file.path) else { continue };
+        // Several patterns of one rule may see the same command.
+        let mut seen = BTreeSet::new();
         for index in FIRST.matches(&text.content) {
-            look_for(index, text, &ranges, subject, findings);
+            if let Some(diagnostic) = look_for(index, text, &ranges, subject)
+                && seen.insert((diagnostic.rule, diagnostic.location.span.map(|span| span.start.line)))
+            {
+                findings.push(diagnostic);
+            }
         }
         payload(text, &ranges, findings);
     }
@@ -212,14 +218,8 @@ fn within(ranges: &[Range<usize>], found: &Range<usize>) -> bool {
     index.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| found.start < range.end)
 }
 
-fn look_for(
-    index: usize,
-    text: &Text,
-    ranges: &[Range<usize>],
-    subject: &Subject<'_>,
-    findings: &mut Findings,
-) {
-    let (Some(danger), Some(regex)) = (DANGERS.get(index), EACH.get(index)) else { return };
+fn look_for(index: usize, text: &Text, ranges: &[Range<usize>], subject: &Subject<'_>) -> Option<Diagnostic> {
+    let (danger, regex) = (DANGERS.get(index)?, EACH.get(index)?);
     let markdown = subject.markdown(&text.path).map(|(_, markdown)| markdown);
     let mut first: Option<(Range<usize>, &str)> = None;
     let mut more = 0_usize;
@@ -238,19 +238,12 @@ fn look_for(
             Some(_) => more += 1,
         }
     }
-    let Some((range, found)) = first else { return };
+    let (range, found) = first?;
     // The pattern may take the space or sign around a command along.
     let start = range.start + (found.len() - found.trim_start().len());
     let end = range.end - (found.len() - found.trim_end().len());
-    let times = match more {
-        0 => String::new(),
-        1 => " (and once more in this file)".to_owned(),
-        more => format!(" (and {more} times more in this file)"),
-    };
-    findings.push(
-        Diagnostic::new(danger.rule, text.at(start..end.max(start)), format!("{}{times}", danger.message))
-            .with_help(danger.help),
-    );
+    let message = format!("{}{}", danger.message, more_in_file(more));
+    Some(Diagnostic::new(danger.rule, text.at(start..end.max(start)), message).with_help(danger.help))
 }
 
 /// A long encoded text in a file that decodes and runs something.
