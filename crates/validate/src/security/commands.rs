@@ -14,6 +14,9 @@ use crate::{
     subject::{Findings, Subject, Text, more_in_file},
 };
 
+/// How many matches of one pattern in one file are looked at.
+const MAX_MATCHES: usize = 1_000;
+
 struct Danger {
     rule: Rule,
     pattern: &'static str,
@@ -223,7 +226,7 @@ fn look_for(index: usize, text: &Text, ranges: &[Range<usize>], subject: &Subjec
     let markdown = subject.markdown(&text.path).map(|(_, markdown)| markdown);
     let mut first: Option<(Range<usize>, &str)> = None;
     let mut more = 0_usize;
-    for found in regex.find_iter(&text.content) {
+    for found in regex.find_iter(&text.content).take(MAX_MATCHES) {
         let range = found.range();
         if !within(ranges, &range) {
             continue;

@@ -95,6 +95,7 @@ fn directions(text: &Text, findings: &mut Findings) {
     for (start, found) in text
         .content
         .match_indices(|character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        .take(MAX_EDITS)
     {
         let character = found.chars().next().unwrap_or_default();
         let is_override = matches!(character, '\u{202d}' | '\u{202e}');
