@@ -3,6 +3,8 @@
 //! One binary, so that it is linked once. Tests that need something of the machine say so with `require`.
 
 #[cfg(test)]
+mod ci_parts;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod deploy;
@@ -15,7 +17,11 @@ mod http;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod new_skill;
+#[cfg(test)]
 mod octavus;
+#[cfg(test)]
+mod pack;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
@@ -26,5 +32,7 @@ mod s3;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod validate;
 #[cfg(test)]
 mod walls;

@@ -49,9 +49,9 @@ const RESERVED: [(&str, &[&str]); 18] = [
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),
     ("rustix", &["cli", "driver-native", "init", "layer"]),
-    // Each format has one reader.
+    // Each format has one reader; `skill` only writes with this one.
     ("serde_yaml", &["skill"]),
-    ("zip", &[]),
+    ("zip", &["skill"]),
     // The command line is the binary's.
     ("clap", &["bench", "cli"]),
     ("anyhow", &["bench", "cli"]),

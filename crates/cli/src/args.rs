@@ -1,14 +1,28 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod diff;
+mod new;
+mod pack;
+mod unpack;
+mod validate;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use server::Listen;
 
+pub(crate) use self::validate::{ReportFormat, Rules, Validate};
 use crate::{
     exit,
     options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
     units::{parse_duration, parse_size},
+};
+
+pub(crate) use self::{
+    diff::Diff,
+    new::{Ci, New, Part, ScriptLanguage},
+    pack::{BundleLayout, FollowLinks, Pack},
+    unpack::Unpack,
 };
 
 /// Runs the skills of AI agents in sandboxes.
@@ -119,10 +133,24 @@ pub(crate) enum Command {
     Prompt(Prompt),
     /// Check skills and bundles. Exit code 1 when there are errors, 2 when something cannot be read.
     #[command(visible_aliases = ["check", "lint"])]
-    Validate(Validate),
+    Validate(Box<Validate>),
+    /// Explain the rules that `validate` checks.
+    #[command(visible_alias = "explain")]
+    Rules(Rules),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
+    /// Start a new skill that can be run, tested and packed at once.
+    #[command(alias = "init")]
+    New(New),
+    /// Make a .skill bundle of a skill's folder. The same files always give the same bytes.
+    #[command(after_help = pack::CODES)]
+    Pack(Pack),
+    /// Unpack a .skill bundle, if it is one that is safe to unpack.
+    #[command(after_help = unpack::CODES)]
+    Unpack(Unpack),
+    /// Compare two skills or bundles. Exit code 0 when they are the same, 1 when they differ, 2 for errors.
+    Diff(Diff),
     /// Build root directories for sandboxes, and list them.
     #[command(subcommand)]
     Image(Image),
@@ -393,20 +421,13 @@ pub(crate) struct Prompt {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Validate {
-    /// Skills, bundles, or directories of skills.
-    #[arg(value_name = "PATH", default_value = ".")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Warnings count as errors.
-    #[arg(long, env = "SKILLBOX_STRICT", hide_env_values = true)]
-    pub(crate) strict: bool,
-}
-
-#[derive(Debug, ClapArgs)]
 pub(crate) struct Inspect {
     /// A skill's folder, its SKILL.md, or a .skill bundle.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// List all files with their size and SHA-256.
+    #[arg(long)]
+    pub(crate) files: bool,
 }
 
 /// What is done with images.

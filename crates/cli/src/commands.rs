@@ -4,14 +4,19 @@
 mod call;
 mod code;
 mod completions;
+mod diff;
 mod doctor;
 mod image;
 mod inspect;
+mod new;
+mod pack;
 mod program;
 mod prompt;
+mod rules;
 mod run;
 mod serve;
 mod tools;
+mod unpack;
 mod validate;
 mod version;
 mod welcome;
@@ -46,8 +51,13 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Call(command)) => call::execute(&command, global, output),
         Some(Command::Tools(command)) => tools::execute(&command, output),
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
-        Some(Command::Validate(command)) => validate::execute(&command, output),
+        Some(Command::Validate(command)) => validate::execute(&command, global, output),
+        Some(Command::Rules(command)) => rules::execute(&command, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
+        Some(Command::New(command)) => new::execute(&command, output),
+        Some(Command::Pack(command)) => pack::execute(&command, output),
+        Some(Command::Unpack(command)) => unpack::execute(&command, output),
+        Some(Command::Diff(command)) => diff::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),
         Some(Command::Version) => version::execute(output),
