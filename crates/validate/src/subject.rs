@@ -7,7 +7,7 @@ use std::{cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use skill::{Diagnostic, Draft, Frontmatter, Location, Position, Rule, Span};
 
-use crate::markdown::Markdown;
+use crate::{markdown::Markdown, scripts::ProgramCache};
 
 /// The largest file that is looked at as text, in bytes.
 pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
@@ -37,6 +37,7 @@ pub(crate) struct Subject<'draft> {
     pub(crate) environment: &'draft Environment,
     texts: BTreeMap<&'draft str, OnceCell<Option<Text>>>,
     documents: BTreeMap<&'draft str, OnceCell<Option<Markdown>>>,
+    pub(crate) parsed: ProgramCache,
 }
 
 /// A text file of the skill.
@@ -60,7 +61,7 @@ impl<'draft> Subject<'draft> {
             .filter(|path| is_markdown(path))
             .map(|path| (path, OnceCell::new()))
             .collect();
-        Self { draft, environment, texts, documents }
+        Self { draft, environment, texts, documents, parsed: ProgramCache::default() }
     }
 
     /// The path of the file that describes the skill; what it should be where there is none.
