@@ -73,7 +73,7 @@ fn code<'a>(subject: &'a Subject<'_>, path: &str) -> Option<(&'a Text, Vec<Range
     }
     let text = subject.text(path)?;
     let is_code = is_program(path) || extension(path).is_empty() && text.content.starts_with("#!");
-    is_code.then(|| (text, vec![0..text.content.len()]))
+    is_code.then(|| (text, Vec::from([Range { start: 0, end: text.content.len() }])))
 }
 
 #[cfg(test)]

@@ -205,6 +205,15 @@ fn count_characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
+/// How a finding that stands for all of its kind in a file says how many more there are.
+pub(crate) fn more_in_file(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => " (and once more in this file)".to_owned(),
+        more => format!(" (and {more} times more in this file)"),
+    }
+}
+
 /// What the checks have found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {

@@ -1,15 +1,20 @@
 //! Where links lead.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
+use regex::Regex;
 use skill::{Diagnostic, Edit, Rule};
 
 use super::{MAX_EACH_FILE, is_material};
 use crate::{
     markdown::Link,
     paths::{Paths, Target, decoded, extension, folder, is_placeholder},
+    pattern::pattern,
     subject::{Findings, Subject, Text},
 };
+
+/// Words in brackets that are no link.
+static FORM: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)\[[A-Z][a-z][^\]\[\n]*\](?:[^(\[:]|$)"));
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let paths = Paths::new(subject.draft);
@@ -88,8 +93,9 @@ impl Reader<'_> {
                 {
                     return Some(self.backslashes(link));
                 }
-                // `[text](url)` shows how links are written.
-                if !file.contains(['.', '/', '\\']) {
+                // `[text](url)` shows how links are written, and a line with `[Description]` is a form to be filled in.
+                let is_form = FORM.is_match(self.text.line_around(link.target.start));
+                if is_form || !file.contains(['.', '/', '\\']) {
                     return None;
                 }
                 let message = format!("`{}` is not in the skill", shown(file));
@@ -223,6 +229,7 @@ mod tests {
             "[text](url) [x](path/to/file.md) [y](<name>.md) [z](references/{lang}.md) [v](#top) [w]()",
             "`[a](no.md)`\n\n```md\n[a](no.md)\n```\n\n<!-- [a](no.md) -->\n",
             "# Do it: now!\n\n[a](#do-it-now)",
+            "- [part.md](./part.md) - [Description]",
         ] {
             assert_eq!(in_body(body), [""; 0], "{body}");
         }

@@ -115,6 +115,10 @@ impl Reader<'_> {
         if !looks_like_file || is_placeholder(written) || self.is_example(range.start) {
             return None;
         }
+        // Files that configure something are shown for the user's own project.
+        if self.markdown.code_at(range.start).is_some_and(|block| is_configuration(&block.info)) {
+            return None;
+        }
         let message = format!("`{}` is not in the skill", shown(written));
         let diagnostic = Diagnostic::new(Rule::PATH_MISSING, self.text.at(range), message);
         Some(match self.paths.similar(written) {
@@ -191,6 +195,27 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a block of code of this language configures a project rather than says what to do.
+fn is_configuration(info: &str) -> bool {
+    let language = info.split([' ', ',', '{', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    matches!(
+        language.as_str(),
+        "yaml"
+            | "yml"
+            | "json"
+            | "jsonc"
+            | "toml"
+            | "ini"
+            | "xml"
+            | "dockerfile"
+            | "makefile"
+            | "groovy"
+            | "hcl"
+            | "diff"
+            | "nginx"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::tests::found, *};
@@ -213,6 +238,7 @@ mod tests {
             "Create `scripts/new.py` first. Save to assets/out.png. A file, e.g. scripts/rotate.py",
             "https://example.com/assets/logo.png",
             "<!-- scripts/no.py -->",
+            "```yaml\nrun: python scripts/no.py\n```",
         ] {
             assert_eq!(in_body(body), [""; 0], "{body}");
         }

@@ -12,7 +12,7 @@ use super::is_for_people;
 use crate::{
     paths::extension,
     pattern::pattern,
-    subject::{Findings, Subject},
+    subject::{Findings, Subject, more_in_file},
 };
 
 static HOME: LazyLock<Regex> =
@@ -53,8 +53,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             count(&mut homes, user.as_str(), whole.range());
         }
         for (range, more) in homes.into_values() {
-            let message =
-                format!("`{}` is somebody's home directory{}", &text.content[range.clone()], times(more));
+            let message = format!(
+                "`{}` is somebody's home directory{}",
+                &text.content[range.clone()],
+                more_in_file(more)
+            );
             findings.push(
                 Diagnostic::new(Rule::HOME_PATH, text.at(range), message)
                     .with_help("use a path relative to the skill, or say what the path stands for"),
@@ -71,8 +74,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             count(&mut hosts, &found.as_str()[..end], found.range());
         }
         for (range, more) in hosts.into_values() {
-            let message =
-                format!("`{}` exists in another product only{}", &text.content[range.clone()], times(more));
+            let message = format!(
+                "`{}` exists in another product only{}",
+                &text.content[range.clone()],
+                more_in_file(more)
+            );
             findings.push(Diagnostic::new(Rule::HOST_PATH, text.at(range), message).with_help(PROVIDED));
         }
     }
@@ -89,14 +95,6 @@ fn count<'text>(
             entry.insert((range, 0));
         }
         Entry::Occupied(mut entry) => entry.get_mut().1 += 1,
-    }
-}
-
-fn times(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        1 => " (and once more in this file)".to_owned(),
-        more => format!(" (and {more} times more in this file)"),
     }
 }
 

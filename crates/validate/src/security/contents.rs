@@ -20,7 +20,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         if let Some(diagnostic) = mismatch(path, &head).or_else(|| macros(path, &head)) {
             findings.push(diagnostic);
         }
-        if is_hidden(path) && is_runnable(path, &head, file.executable) {
+        if is_hidden(path) && is_runnable(path, &head) {
             findings.push(
                 Diagnostic::new(
                     Rule::HIDDEN_PROGRAM,
@@ -122,17 +122,15 @@ fn is_hidden(path: &str) -> bool {
             .any(|known| path.starts_with(known) || path.contains(&format!("/{known}")))
 }
 
-fn is_runnable(path: &str, head: &[u8], executable: bool) -> bool {
+/// Whether a file can be run. Exec bits say nothing: some tools set them on every file, and bundles lose them.
+fn is_runnable(path: &str, head: &[u8]) -> bool {
     let program = matches!(
         extension(path).as_str(),
         "py" | "sh" | "bash" | "zsh" | "rb" | "pl" | "ps1" | "bat" | "cmd" | "exe" | "js" | "mjs" | "cjs"
     );
     // `.eslintrc.js` and its like configure tools.
     let configures = name(path).contains("rc.") || name(path).contains(".config.");
-    executable
-        || head.starts_with(b"#!")
-        || program && !configures
-        || matches!(of_content(head), Some((Kind::Program, _)))
+    head.starts_with(b"#!") || program && !configures || matches!(of_content(head), Some((Kind::Program, _)))
 }
 
 #[cfg(test)]

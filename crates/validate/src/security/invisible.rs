@@ -11,7 +11,7 @@ use unicode_script::{Script, UnicodeScript as _};
 use super::is_program;
 use crate::{
     paths::extension,
-    subject::{Findings, Subject, Text},
+    subject::{Findings, Subject, Text, more_in_file},
 };
 
 /// The most edits that one fix has.
@@ -95,6 +95,7 @@ fn directions(text: &Text, findings: &mut Findings) {
     for (start, found) in text
         .content
         .match_indices(|character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        .take(MAX_EDITS)
     {
         let character = found.chars().next().unwrap_or_default();
         let is_override = matches!(character, '\u{202d}' | '\u{202e}');
@@ -148,20 +149,13 @@ fn zero_width(text: &Text, findings: &mut Findings) {
         };
         if is_found {
             let places = found.entry(character).or_default();
-            if places.len() <= MAX_EDITS {
-                places.push(start..start + character.len_utf8());
-            }
+            places.push(start..start + character.len_utf8());
         }
         before = Some(character);
     }
     for (character, places) in found {
         let Some(first) = places.first().cloned() else { continue };
-        let times = match places.len() {
-            1 => String::new(),
-            2 => " (and once more in this file)".to_owned(),
-            more if more > MAX_EDITS => " (and very often more in this file)".to_owned(),
-            more => format!(" (and {} times more in this file)", more - 1),
-        };
+        let times = more_in_file(places.len() - 1);
         let message =
             format!("this is an invisible U+{:04X} ({}){times}", u32::from(character), called(character));
         let edits = places.into_iter().take(MAX_EDITS).map(|range| Edit::Replace {
