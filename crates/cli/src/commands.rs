@@ -9,6 +9,7 @@ mod image;
 mod inspect;
 mod program;
 mod prompt;
+mod rules;
 mod run;
 mod serve;
 mod tools;
@@ -46,7 +47,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Call(command)) => call::execute(&command, global, output),
         Some(Command::Tools(command)) => tools::execute(&command, output),
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
-        Some(Command::Validate(command)) => validate::execute(&command, output),
+        Some(Command::Validate(command)) => validate::execute(&command, global, output),
+        Some(Command::Rules(command)) => rules::execute(&command, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),

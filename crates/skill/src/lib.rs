@@ -50,6 +50,6 @@ pub use crate::{
     rule::{Group, Profile, Rule, UnknownProfile},
     script::{Language, Script, ScriptError},
     skill::{Digest, Skill, SkillFile},
-    source::{SkillDirectory, SourceLimits, SourceProblem},
+    source::{FoundSkills, SkillDirectory, SourceLimits, SourceProblem, find_skills},
     yaml::{Document, Node, Value, YamlError, parse as parse_yaml},
 };
