@@ -7,7 +7,7 @@ mod completions;
 mod doctor;
 mod image;
 mod inspect;
-mod program;
+pub(crate) mod program;
 mod prompt;
 mod rules;
 mod run;
