@@ -44,6 +44,9 @@ const MAX_ROUNDS: usize = 5;
 
 pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Result<Exit, CommandError> {
     let begin = Instant::now();
+    if command.deep && command.paths.iter().any(|path| path == Path::new("-")) {
+        return Err(CommandError::usage("`--deep` needs a folder or a bundle, not standard input"));
+    }
     let options = Options {
         profile: command.profile,
         selection: rules::selection(&command.select, &command.ignore)?,

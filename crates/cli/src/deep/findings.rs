@@ -110,8 +110,10 @@ impl Found {
     }
 }
 
-/// The bytes of a line without the white space around it.
+/// The bytes of a line without the white space around it. What is missing at the end is said of the line behind it: then it is
+/// the last one.
 fn line(text: &str, number: usize) -> Option<std::ops::Range<usize>> {
+    let number = number.min(text.lines().count());
     let mut start = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         if index + 1 == number {
@@ -173,6 +175,6 @@ mod tests {
         }
         let far =
             r#"{"path": "scripts/a.py", "found": [{"kind": "syntax", "line": 99, "message": "a\u001b[2J"}]}"#;
-        assert_eq!(shown(far), ["scripts/a.py: error[SB200]: in a sandbox: a[2J"]);
+        assert_eq!(shown(far), ["scripts/a.py:4:5: error[SB200]: in a sandbox: a[2J"]);
     }
 }
