@@ -11,7 +11,7 @@ mod image;
 mod inspect;
 mod new;
 mod pack;
-mod program;
+pub(crate) mod program;
 mod prompt;
 mod rules;
 mod run;

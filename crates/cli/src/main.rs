@@ -8,6 +8,7 @@
 
 mod args;
 mod commands;
+mod deep;
 mod docker;
 mod error;
 mod escape;

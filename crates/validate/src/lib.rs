@@ -47,6 +47,7 @@ pub use crate::{
     baseline::{Baseline, BaselineError},
     collection::{Member, check_collection},
     fix::{FixError, Fixed, fix},
+    scripts::{is_run, package_of},
     select::{Selection, SelectionError},
     subject::Environment,
 };

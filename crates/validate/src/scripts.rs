@@ -15,6 +15,8 @@ mod syntax;
 
 use std::cell::OnceCell;
 
+pub use self::packages::package_of;
+
 use skill::Language;
 
 use crate::{
@@ -88,7 +90,7 @@ impl Subject<'_> {
 }
 
 /// Whether a file is run as part of the skill, and not only shown, copied or tested with.
-fn is_run(path: &str) -> bool {
+pub fn is_run(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
     let is_test = name.starts_with("test_")

@@ -34,6 +34,9 @@ pub(crate) struct Validate {
     /// Show what --fix would change, and change nothing. Exit code 1 when there is something.
     #[arg(long)]
     pub(crate) diff: bool,
+    /// Look at scripts in a sandbox too: whether they compile, what they import is there, and `--help` works.
+    #[arg(long, conflicts_with = "diff")]
+    pub(crate) deep: bool,
     /// Findings in this file are known and do not count.
     #[arg(long, value_name = "FILE", env = "SKILLBOX_BASELINE", hide_env_values = true)]
     pub(crate) baseline: Option<PathBuf>,

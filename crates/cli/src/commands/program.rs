@@ -202,7 +202,7 @@ async fn deliver(answer: &CallAnswer, program: &Program, store: &dyn ArtifactSto
 }
 
 /// The call was not carried out.
-fn refused(answer: &CallAnswer) -> CommandError {
+pub(crate) fn refused(answer: &CallAnswer) -> CommandError {
     let message = answer.answer.result.error.as_deref().unwrap_or("the call failed");
     match answer.answer.code {
         Some(code) => CommandError::of_tool(code, message, answer.report.fault.as_deref()),

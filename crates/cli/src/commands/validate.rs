@@ -16,7 +16,7 @@ mod report;
 mod targets;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,7 @@ use self::report::Report;
 use crate::{
     args::{Global, ReportFormat, Validate},
     commands::rules,
+    deep,
     error::{CommandError, Kind},
     exit::Exit,
     images,
@@ -43,6 +44,9 @@ const MAX_ROUNDS: usize = 5;
 
 pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Result<Exit, CommandError> {
     let begin = Instant::now();
+    if command.deep && command.paths.iter().any(|path| path == Path::new("-")) {
+        return Err(CommandError::usage("`--deep` needs a folder or a bundle, not standard input"));
+    }
     let options = Options {
         profile: command.profile,
         selection: rules::selection(&command.select, &command.ignore)?,
@@ -64,6 +68,9 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
             mended += round;
             reports = check(&targets, &options, output)?;
         }
+    }
+    if command.deep {
+        look_deeper(&mut reports, &options, global, output)?;
     }
     if let Some(path) = &command.write_baseline {
         return write_baseline(path, &reports, output);
@@ -131,6 +138,20 @@ fn check(targets: &targets::Targets, options: &Options, output: Output) -> Resul
     together(&mut reports, options);
     reports.extend(targets.empty.iter().map(|path| Report::of_empty(path, options)));
     Ok(reports)
+}
+
+/// Adds what is found in sandboxes.
+fn look_deeper(
+    reports: &mut [Report],
+    options: &Options,
+    global: &Global,
+    output: Output,
+) -> Result<(), CommandError> {
+    let paths: Vec<PathBuf> = reports.iter().map(|report| report.path.clone()).collect();
+    for (report, found) in reports.iter_mut().zip(deep::check(&paths, global, output)?) {
+        report.add_deep(options.filter(found));
+    }
+    Ok(())
 }
 
 /// Adds what is said about several skills together.

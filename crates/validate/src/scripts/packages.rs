@@ -21,7 +21,7 @@ pub(crate) fn is_standard(module: &str) -> bool {
 }
 
 /// The name of the package that most likely has `module`.
-pub(crate) fn package_of(module: &str) -> String {
+pub fn package_of(module: &str) -> String {
     let top = module.split('.').next().unwrap_or(module);
     if SHARED.contains(&top) {
         return module.split('.').take(3).collect::<Vec<_>>().join("-").replace('_', "-");

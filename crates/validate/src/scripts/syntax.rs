@@ -22,6 +22,8 @@ const WITH_COMMENTS: [&str; 9] = [
     "settings",
     "launch",
 ];
+/// How templates mark what is to be filled in.
+const PLACES: [&str; 3] = ["{{", "{%", "<%"];
 /// Files that are broken on purpose, or not yet what their name says.
 const UNFINISHED: [&str; 9] =
     ["test", "tests", "fixtures", "template", "templates", "invalid", "broken", "malformed", "evals"];
@@ -68,15 +70,12 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
 
 /// Whether a file has places to be filled in, or stands where broken files are kept.
 fn is_unfinished(text: &Text) -> bool {
-    let is_kept = text.path.split('/').rev().skip(1).any(|folder| UNFINISHED.contains(&folder));
-    is_kept && !text.path.ends_with(".py")
-        || ["{{", "{%", "<%"].iter().any(|mark| text.content.contains(mark)) && !is_run(&text.path)
-        || ["{%", "<%"].iter().any(|mark| text.content.contains(mark)) && !text.path.ends_with(".py")
-        || !text.path.ends_with(".py") && text.content.contains("{{")
-        || text.path.split('/').any(|part| part.contains("template"))
-            && text.content.contains(['<', '['])
-            && text.path.ends_with(".py")
-            && !is_run(&text.path)
+    let has_places = PLACES.iter().any(|mark| text.content.contains(mark));
+    if text.path.ends_with(".py") {
+        // A template becomes Python later; what runs must be Python now.
+        return (has_places || text.path.contains("template")) && !is_run(&text.path);
+    }
+    has_places || text.path.split('/').rev().skip(1).any(|folder| UNFINISHED.contains(&folder))
 }
 
 fn json(content: &str) -> Option<(Range<usize>, String)> {

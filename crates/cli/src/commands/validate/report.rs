@@ -165,6 +165,29 @@ impl Report {
         self.findings.extend(new);
     }
 
+    /// Adds what was found in a sandbox, with the lines that are meant. What was found without one is not said twice.
+    pub(super) fn add_deep(&mut self, found: Vec<Diagnostic>) {
+        let Ok(draft) = Draft::open(&self.path) else { return };
+        let mut lines = Lines { draft: &draft, file: None };
+        for diagnostic in found {
+            let place = |diagnostic: &Diagnostic| diagnostic.location.span.map(|span| span.start.line);
+            let is_known = self.findings.iter().any(|Finding { diagnostic: known, .. }| {
+                known.rule == diagnostic.rule
+                    && known.location.file == diagnostic.location.file
+                    && (place(known) == place(&diagnostic) || known.rule == Rule::SYNTAX_ERROR)
+            });
+            if !is_known {
+                self.findings.push(Finding { line: lines.of(&diagnostic), diagnostic });
+            }
+        }
+        // As checks sort them: by file with SKILL.md first, then by place.
+        self.findings.sort_by_cached_key(|Finding { diagnostic, .. }| {
+            let file = &diagnostic.location.file;
+            let start = diagnostic.location.span.map(|span| span.start.offset);
+            (!file.eq_ignore_ascii_case("SKILL.md"), file.clone(), start, diagnostic.rule)
+        });
+    }
+
     pub(super) fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
         self.findings.retain(keep);
     }
