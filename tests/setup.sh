@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(libc6-dev python3 python3-pip python3-venv uidmap zbar-tools util-linux git zip busybox-static cpio
-  qemu-system-x86 iproute2 curl docker.io mmdebstrap)
+  qemu-system-x86 iproute2 curl docker.io podman mmdebstrap)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -19,6 +19,16 @@ if [[ ! -x target/tools/bin/uv ]]; then
   mkdir -p target
   /usr/bin/python3 -m venv target/tools
   target/tools/bin/pip install --quiet --disable-pip-version-check uv
+fi
+if [[ ! -x target/tools/bin/pre-commit ]]; then
+  target/tools/bin/pip install --quiet --disable-pip-version-check pre-commit
+fi
+
+# The reference library of the Agent Skills standard, whose verdicts the profile `spec` follows.
+skills_ref_version=0.1.1
+if [[ ! -x target/tools/skills-ref/bin/agentskills ]]; then
+  /usr/bin/python3 -m venv target/tools/skills-ref
+  target/tools/skills-ref/bin/pip install --quiet --disable-pip-version-check "skills-ref==$skills_ref_version"
 fi
 
 # A full S3 server. It takes minutes to build, so it stays outside of the target directory.

@@ -1,4 +1,5 @@
-//! The docker driver from outside: the real executable, a real daemon, real HTTP.
+//! The docker driver from outside: the real executable, a real daemon, real HTTP. What Podman does the same way is a
+//! function of its own.
 //!
 //! One after the other on one daemon, and after each nothing may be left there: no container and no volume.
 
@@ -30,7 +31,7 @@ const MANY: usize = 32;
 const FOR_EVER: &str = "echo saved > /output/partial.txt; (setsid sleep 1000 &); echo begun; sleep 1000";
 
 /// Starts a call that runs until something ends it, and waits until it runs.
-fn busy(server: &Serve, trigger: &str) -> crate::support::client::Streaming {
+pub(crate) fn busy(server: &Serve, trigger: &str) -> crate::support::client::Streaming {
     let stream = server.stream(trigger, &[], &[bash(FOR_EVER)]);
     server.request("GET", &format!("/v1/triggers/{trigger}/events")).stream().until("begun");
     stream
@@ -38,10 +39,12 @@ fn busy(server: &Serve, trigger: &str) -> crate::support::client::Streaming {
 
 #[test]
 fn the_six_tools_share_one_container() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        share_one_container(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn share_one_container(turn: &Turn) {
     let server = turn.serve();
     let code = six_tools(&server, "six");
     let link = code["outputFiles"][0]["url"].as_str().unwrap().strip_prefix(&server.url()).unwrap();
@@ -85,10 +88,12 @@ fn a_sandbox_passes_the_audit_of_its_container() {
 
 #[test]
 fn a_killed_runner_leaves_nothing_after_a_restart() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        restart_after_a_kill(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn restart_after_a_kill(turn: &Turn) {
     let mut server = turn.serve();
     let _streams = [busy(&server, "a"), busy(&server, "b")];
     let before = turn.daemon().containers();
@@ -112,10 +117,12 @@ fn a_killed_runner_leaves_nothing_after_a_restart() {
 /// The stages of a call, each cut off at another point of it.
 #[test]
 fn a_runner_killed_at_any_moment_leaves_nothing() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        kill_at_any_moment(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn kill_at_any_moment(turn: &Turn) {
     for delay in [10, 60, 150, 300] {
         let mut server = turn.serve();
         let connection = server.send_only("t", &[bash(FOR_EVER)]);
@@ -135,10 +142,12 @@ fn a_runner_killed_at_any_moment_leaves_nothing() {
 /// Even if the runner never comes back, no container stays.
 #[test]
 fn containers_end_although_nobody_restarts_the_runner() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        end_without_a_runner(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn end_without_a_runner(turn: &Turn) {
     let mut server = turn.serve();
     let _streams = [busy(&server, "a"), busy(&server, "b")];
     assert_eq!(turn.daemon().containers().len(), 2);
@@ -153,10 +162,12 @@ fn containers_end_although_nobody_restarts_the_runner() {
 
 #[test]
 fn two_runners_share_a_daemon() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        share_a_daemon(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn share_a_daemon(turn: &Turn) {
     let mut one = turn.serve();
     let two = turn.serve();
     two.result("kept", &bash("echo here > state"));
@@ -180,10 +191,12 @@ fn two_runners_share_a_daemon() {
 
 #[test]
 fn thirty_two_sandboxes_at_once() {
-    if !require("docker") {
-        return;
+    if require("docker") {
+        many_at_once(&Turn::take());
     }
-    let turn = Turn::take();
+}
+
+pub(crate) fn many_at_once(turn: &Turn) {
     let server = turn.serve();
     thread::scope(|scope| {
         for number in 0..MANY {

@@ -3,9 +3,15 @@
 //! One binary, so that it is linked once. Tests that need something of the machine say so with `require`.
 
 #[cfg(test)]
+mod away;
+#[cfg(test)]
+mod ci_parts;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod deploy;
+#[cfg(test)]
+mod dev;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
@@ -15,7 +21,13 @@ mod http;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod new_skill;
+#[cfg(test)]
 mod octavus;
+#[cfg(test)]
+mod pack;
+#[cfg(test)]
+mod podman;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
@@ -23,8 +35,12 @@ mod recovery;
 #[cfg(test)]
 mod s3;
 #[cfg(test)]
+mod skill_tests;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod validate;
 #[cfg(test)]
 mod walls;

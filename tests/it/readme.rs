@@ -144,3 +144,18 @@ fn the_first_command_makes_a_code_that_can_be_scanned() {
     let scanned = Command::new("zbarimg").args(["--quiet", "--raw"]).arg(out.join("qrcode.png")).output();
     assert_eq!(String::from_utf8_lossy(&scanned.unwrap().stdout), "https://octavus.ai\n");
 }
+
+/// What a new author types, one command after the other; the folder is the only thing that differs.
+#[test]
+fn an_author_comes_from_nothing_to_a_bundle() {
+    if !require("native") {
+        return;
+    }
+    let place = TempDir::new().unwrap();
+    let [commands] = <[String; 1]>::try_from(blocks("skillbox new word-count")).unwrap();
+    let ran = shell(&commands, &place).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{stdout}{stderr}");
+    assert!(stderr.contains("passed") || stdout.contains("passed"), "{stdout}{stderr}");
+    assert!(place.path().join("skillbox-author/word-count.skill").is_file(), "{stdout}{stderr}");
+}

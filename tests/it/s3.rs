@@ -35,7 +35,7 @@ fn environment(access: &Access) -> Vec<(String, String)> {
 }
 
 /// How to serve from this bucket, with the spool in a directory that outlives the server.
-fn options(access: &Access, spool: &Path, more: &[&str]) -> Options {
+pub(crate) fn options(access: &Access, spool: &Path, more: &[&str]) -> Options {
     let mut args: Vec<String> = Vec::new();
     for (name, value) in [
         ("--s3-endpoint", access.endpoint.as_str()),
@@ -70,12 +70,12 @@ fn curl(url: &str) -> (u16, String, Vec<u8>) {
     (status, head, fs::read(body).unwrap_or_default())
 }
 
-fn files(result: &Value) -> &Vec<Value> {
+pub(crate) fn files(result: &Value) -> &Vec<Value> {
     result["outputFiles"].as_array().unwrap_or_else(|| panic!("{result}"))
 }
 
 /// Files that wait in a spool.
-fn waiting(spool: &Path) -> Vec<PathBuf> {
+pub(crate) fn waiting(spool: &Path) -> Vec<PathBuf> {
     let Ok(places) = fs::read_dir(spool) else { return Vec::new() };
     let places = places.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let files = places.filter_map(|place| fs::read_dir(place).ok()).flatten();

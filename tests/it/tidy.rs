@@ -14,12 +14,13 @@ use crate::support::skillbox::repository;
 const LONGEST_FILE: usize = 600;
 
 /// Crates of others that only these of ours may depend on.
-const RESERVED: [(&str, &[&str]); 18] = [
+const RESERVED: [(&str, &[&str]); 19] = [
     // Only one store knows AWS.
     ("aws-config", &["artifact-s3"]),
     ("aws-sdk-s3", &["artifact-s3", "bench"]),
     // Only the server knows HTTP.
     ("axum", &["server"]),
+    ("prometheus-client", &["server"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
     ("tower", &["server"]),
@@ -38,6 +39,7 @@ const RESERVED: [(&str, &[&str]); 18] = [
             "runner",
             "sandbox",
             "server",
+            "skill-test",
         ],
     ),
     ("futures-util", &["bench", "driver-docker", "runner", "sandbox", "server"]),
@@ -48,10 +50,10 @@ const RESERVED: [(&str, &[&str]); 18] = [
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),
-    ("rustix", &["cli", "driver-native", "init", "layer"]),
-    // Each format has one reader.
-    ("serde_yaml", &["skill"]),
-    ("zip", &[]),
+    ("rustix", &["cli", "driver-docker", "driver-native", "init", "layer"]),
+    // Each format has one reader; `skill` only writes with this one.
+    ("serde_yaml", &["skill", "skill-test"]),
+    ("zip", &["skill"]),
     // The command line is the binary's.
     ("clap", &["bench", "cli"]),
     ("anyhow", &["bench", "cli"]),

@@ -34,6 +34,10 @@ pub(crate) enum FailureKind {
     Denied,
     WrongRegion,
     Full,
+    /// It refuses the request, for a reason that we do not know.
+    Rejected,
+    /// Nobody can be reached at this address, today or tomorrow: it has no such name, or not the certificate.
+    WrongEndpoint,
     /// It could not be reached.
     Unreachable,
     Other,
@@ -77,7 +81,9 @@ impl Failure {
             | FailureKind::BadCredentials
             | FailureKind::Denied
             | FailureKind::WrongRegion
-            | FailureKind::NotImplemented => StoreErrorKind::Refused,
+            | FailureKind::NotImplemented
+            | FailureKind::Rejected
+            | FailureKind::WrongEndpoint => StoreErrorKind::Refused,
             FailureKind::Full => StoreErrorKind::Full,
             FailureKind::Corrupted | FailureKind::Unreachable | FailureKind::Other => {
                 StoreErrorKind::Unavailable
@@ -114,8 +120,13 @@ impl FailureKind {
                 "the credentials need s3:PutObject, s3:GetObject, s3:DeleteObject, s3:AbortMultipartUpload on the keys, and s3:ListBucket, s3:ListBucketMultipartUploads on `{bucket}`"
             ),
             Self::WrongRegion => "the bucket is in another region: name it with `--s3-region`".to_owned(),
-            Self::Unreachable => format!("is {} right, and reachable from here?", endpoint.map_or_else(|| "the region".to_owned(), |url| format!("the endpoint {url}"))),
-            Self::NotFound | Self::Corrupted | Self::NotImplemented | Self::Full | Self::Other => return None,
+            Self::Unreachable | Self::WrongEndpoint => format!("is {} right, and reachable from here?", endpoint.map_or_else(|| "the region".to_owned(), |url| format!("the endpoint {url}"))),
+            Self::NotFound
+            | Self::Corrupted
+            | Self::NotImplemented
+            | Self::Full
+            | Self::Rejected
+            | Self::Other => return None,
         })
     }
 }
@@ -135,6 +146,7 @@ where
             {
                 FailureKind::NoCredentials
             }
+            SdkError::DispatchFailure(_) if is_wrong_endpoint(&text) => FailureKind::WrongEndpoint,
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => FailureKind::Unreachable,
             _ => FailureKind::Other,
         };
@@ -168,6 +180,19 @@ fn is_without_credentials(text: &str) -> bool {
     .any(|said| text.contains(said))
 }
 
+/// Neither has the client's error a type for these: the name is in no list of names, or the certificate is not one that is
+/// trusted. A name server that does not answer is another thing, and passes.
+fn is_wrong_endpoint(text: &str) -> bool {
+    [
+        "Name or service not known",
+        "Name does not resolve",
+        "No address associated",
+        "invalid peer certificate",
+    ]
+    .iter()
+    .any(|said| text.contains(said))
+}
+
 fn of_code(code: &str, status: u16) -> FailureKind {
     match code {
         "NoSuchBucket" => FailureKind::NoBucket,
@@ -195,6 +220,9 @@ fn of_code(code: &str, status: u16) -> FailureKind {
             404 => FailureKind::NotFound,
             501 => FailureKind::NotImplemented,
             507 => FailureKind::Full,
+            // Too slow for it, or too much at once: later it may do.
+            408 | 429 => FailureKind::Other,
+            400..=499 => FailureKind::Rejected,
             _ => FailureKind::Other,
         },
     }
@@ -216,6 +244,9 @@ mod tests {
             ("AuthorizationHeaderMalformed", 400, FailureKind::WrongRegion),
             ("SlowDown", 503, FailureKind::Other),
             ("InternalError", 500, FailureKind::Other),
+            ("TooManyRequests", 429, FailureKind::Other),
+            ("", 503, FailureKind::Other),
+            ("InvalidRequest", 400, FailureKind::Rejected),
             ("", 507, FailureKind::Full),
         ] {
             assert_eq!(of_code(code, status), kind, "{code} {status}");
@@ -231,6 +262,7 @@ mod tests {
             FailureKind::BadCredentials,
             FailureKind::Denied,
             FailureKind::WrongRegion,
+            FailureKind::WrongEndpoint,
         ] {
             let failure = Failure { kind, source: Cause("x".to_owned()).into() };
             let error = failure.into_error("write".to_owned(), &place);

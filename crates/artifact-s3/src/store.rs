@@ -152,10 +152,14 @@ impl ArtifactStore for S3Store {
             // Only for a bucket that is missing: some stores make one of a write. An answer to this has no body, and so
             // says nothing more; the write below does.
             let head = inner.client().head_bucket().bucket(inner.bucket()).send().await;
-            if let Err(failure) = head.map_err(|error| Failure::from(error).of_bucket())
-                && failure.kind() == FailureKind::NoBucket
-            {
-                return Err(failed(failure));
+            if let Err(failure) = head.map_err(|error| Failure::from(error).of_bucket()) {
+                match failure.kind() {
+                    // Or for a server that is not there: the write would only take as long once more.
+                    FailureKind::NoBucket | FailureKind::WrongEndpoint | FailureKind::Unreachable => {
+                        return Err(failed(failure));
+                    }
+                    _ => {}
+                }
             }
         }
         let key = format!("{}check-{}", inner.location.prefix, inner.letters);

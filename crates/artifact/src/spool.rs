@@ -161,7 +161,11 @@ impl ArtifactStore for SpooledStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.shared.inner.check().await
+        let checked = self.shared.inner.check().await;
+        if checked.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable) {
+            self.shared.away.store(true, Ordering::Relaxed);
+        }
+        checked
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {

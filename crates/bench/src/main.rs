@@ -17,6 +17,7 @@ mod neighbours;
 mod report;
 mod s3;
 mod statistics;
+mod validation;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,12 @@ struct Arguments {
     /// Only the rows of S3
     #[arg(long)]
     only_s3: bool,
+    /// Only the rows of checking skills
+    #[arg(long)]
+    only_validate: bool,
+    /// The command of the reference library, to compare with
+    #[arg(long, default_value = "target/tools/skills-ref/bin/agentskills")]
+    skills_ref: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +79,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report::print(&before, &s3::rows(arguments.short).await?);
         return Ok(());
     }
+    if arguments.only_validate {
+        let rows = validation::rows(&arguments.skillbox, &arguments.skills_ref, arguments.rounds)?;
+        report::print(&before, &rows);
+        return Ok(());
+    }
     if arguments.docker_only {
         let rows = docker::rows(&arguments.docker_image, arguments.rounds).await?;
         report::print(&before, &rows);
@@ -86,6 +98,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     rows.extend(capture::rows(&native, arguments.short).await?);
     rows.extend(s3::rows(arguments.short).await?);
     rows.extend(docker::rows(&arguments.docker_image, arguments.rounds).await?);
+    rows.extend(validation::rows(&arguments.skillbox, &arguments.skills_ref, arguments.rounds)?);
     server.stop()?;
     native.stop().await?;
     report::print(&before, &rows);

@@ -1,5 +1,12 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod dev;
+mod diff;
+mod new;
+mod pack;
+mod schema;
+mod test;
+mod unpack;
 mod validate;
 
 use std::{path::PathBuf, time::Duration};
@@ -7,7 +14,16 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use server::Listen;
 
-pub(crate) use self::validate::{ReportFormat, Rules, Validate};
+pub(crate) use self::{
+    dev::Dev,
+    diff::Diff,
+    new::{Ci, New, Part, ScriptLanguage},
+    pack::{BundleLayout, FollowLinks, Pack},
+    schema::{Schema, SchemaName},
+    test::Test,
+    unpack::Unpack,
+    validate::{ReportFormat, Rules, Validate},
+};
 use crate::{
     exit,
     options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
@@ -126,14 +142,31 @@ pub(crate) enum Command {
     /// Explain the rules that `validate` checks.
     #[command(visible_alias = "explain")]
     Rules(Rules),
+    /// Run the tests of skills. Exit code 1 when a case fails, 2 when a test file is wrong.
+    Test(Test),
+    /// Watch a skill: check it, run it and test it each time that a file is saved.
+    Dev(Dev),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
+    /// Start a new skill that can be run, tested and packed at once.
+    #[command(alias = "init")]
+    New(New),
+    /// Make a .skill bundle of a skill's folder. The same files always give the same bytes.
+    #[command(after_help = pack::CODES)]
+    Pack(Pack),
+    /// Unpack a .skill bundle, if it is one that is safe to unpack.
+    #[command(after_help = unpack::CODES)]
+    Unpack(Unpack),
+    /// Compare two skills or bundles. Exit code 0 when they are the same, 1 when they differ, 2 for errors.
+    Diff(Diff),
     /// Build root directories for sandboxes, and list them.
     #[command(subcommand)]
     Image(Image),
     /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema(Schema),
     /// Print the version.
     Version,
     /// Print completions for a shell.
@@ -403,6 +436,9 @@ pub(crate) struct Inspect {
     /// A skill's folder, its SKILL.md, or a .skill bundle.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// List all files with their size and SHA-256.
+    #[arg(long)]
+    pub(crate) files: bool,
 }
 
 /// What is done with images.

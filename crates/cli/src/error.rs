@@ -19,6 +19,8 @@ use crate::exit::Exit;
 pub(crate) enum Kind {
     /// The command line, or a file that it names, is wrong.
     User,
+    /// A skill or bundle is not what it must be.
+    Refused,
     /// The machine or the configuration is wrong.
     Configuration,
     /// There is no such script.
@@ -45,7 +47,7 @@ impl Kind {
             Self::Sandbox => Exit::SANDBOX,
             Self::Interrupted => Exit::INTERRUPTED,
             Self::BrokenPipe => Exit::BROKEN_PIPE,
-            Self::Internal => Exit::FINDINGS,
+            Self::Refused | Self::Internal => Exit::FINDINGS,
         }
     }
 }
@@ -303,6 +305,7 @@ mod tests {
     fn each_kind_has_its_documented_code() {
         let kinds = [
             (Kind::User, 2),
+            (Kind::Refused, 1),
             (Kind::Configuration, 2),
             (Kind::Sandbox, 125),
             (Kind::NotRunnable, 126),

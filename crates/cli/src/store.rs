@@ -4,17 +4,25 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use artifact::{
     ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, SpoolOptions, SpooledStore,
+    StoreError, StoreErrorKind,
 };
 use artifact_s3::{Addressing, Credentials, Location, S3Options, S3Store};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     args::{S3, Serve},
     error::{CommandError, Kind},
     options::{self, StoreSpec},
+    output::Output,
 };
 
 /// How long a call waits for the bucket before its file is kept for later.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the start waits for the store's word.
+const START_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries to sweep a store that is away, doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A store, and what checks its links where we serve them ourselves.
 #[derive(Debug)]
@@ -43,6 +51,50 @@ pub(crate) async fn open(command: &Serve, base_url: String) -> Result<Opened, Co
             let store = SpooledStore::open(spool, Arc::new(bucket))?;
             Ok(Opened { store: Arc::new(store), signed_urls: None })
         }
+    }
+}
+
+/// Whether files can be stored now. A store that keeps files for later may be away at the start, as at any other time:
+/// `/readyz` says so until it is back.
+///
+/// # Errors
+///
+/// Where trying again would not help, or files would be lost meanwhile.
+pub(crate) async fn is_there(store: &Arc<dyn ArtifactStore>, output: Output) -> Result<bool, CommandError> {
+    let overdue =
+        || StoreError::new(StoreErrorKind::Unavailable, format!("check the store within {START_WAIT:?}"));
+    let checked = timeout(START_WAIT, store.check()).await.unwrap_or_else(|_| Err(overdue()));
+    match checked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == StoreErrorKind::Unavailable && store.backlog().is_some() => {
+            let error = CommandError::from(error);
+            tracing::warn!(error = error.message, causes = ?error.causes, "the artifact store is away");
+            output.warn(&format!(
+                "{}; output files are kept until the store is back, and /readyz says 503 until then",
+                error.message
+            ));
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what killed processes have left half-done in a store, and takes up what waits on the disk.
+pub(crate) async fn sweep(store: &Arc<dyn ArtifactStore>) -> Result<(), StoreError> {
+    let swept = store.sweep().await?;
+    if swept.uploads > 0 {
+        tracing::info!(uploads = swept.uploads, "unfinished uploads removed");
+    }
+    Ok(())
+}
+
+/// The same for a store that is away: what waits on the disk is taken up at once, the rest when it is back.
+pub(crate) async fn sweep_later(store: &Arc<dyn ArtifactStore>) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = sweep(store).await {
+        tracing::debug!(error = %error, again_in = ?pause, "the store cannot be swept yet");
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the daemon can give, for the start, for `doctor` and for readiness.
 
-use bollard::models::{SystemInfo, SystemVersion};
+use bollard::models::SystemInfo;
 use sandbox::{Check, CheckState, DriverError, DriverErrorKind};
 
 use crate::Wall;
@@ -39,6 +39,17 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
             ),
         );
     }
+    let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref());
+    if let Some(runtime) = runtime.filter(|runtime| is_gvisor(runtime, info)) {
+        return error(
+            DriverErrorKind::Unavailable,
+            format!(
+                "the runtime `{runtime}` is gVisor's runsc, which cannot run sandboxes: it looks for the working directory as \
+                 the user, who may not enter it, and has none of `openat2`, Landlock and the container's seccomp profile, \
+                 which the walls are made of; use runc or crun"
+            ),
+        );
+    }
     let missing = missing_limits(info);
     if !missing.is_empty() && !config.allow_missing.contains(&Wall::Cgroup) {
         return error(
@@ -53,18 +64,11 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
     Ok(())
 }
 
-/// Podman answers to the same API, but as of version 4.3 takes neither a seccomp profile in a request nor an owner and a
-/// number of files for a memory file system: the walls would not be what is promised.
-pub(crate) fn refuse_podman(version: &SystemVersion) -> Result<(), DriverError> {
-    let mut components = version.components.iter().flatten();
-    if components.any(|component| component.name.starts_with("Podman")) {
-        return Err(DriverError::new(
-            DriverErrorKind::Unavailable,
-            "this daemon is Podman, whose API takes no seccomp profile and no limits on the number of files; use Docker, or \
-             the native driver, which needs no daemon",
-        ));
-    }
-    Ok(())
+/// By its name, or by what the daemon starts under another one.
+fn is_gvisor(runtime: &str, info: &SystemInfo) -> bool {
+    let path = info.runtimes.as_ref().and_then(|known| known.get(runtime)?.path.as_deref());
+    let file = path.and_then(|path| path.rsplit('/').next());
+    [Some(runtime), file].into_iter().flatten().any(|name| name.contains("runsc") || name.contains("gvisor"))
 }
 
 fn has_seccomp(info: &SystemInfo) -> bool {
@@ -88,7 +92,7 @@ pub(crate) fn all(
     info: &SystemInfo,
     config: &Config,
     image: &Image,
-    place: &str,
+    (kind, place): (&str, &str),
     layers: &str,
 ) -> Vec<Check> {
     let good = |name: &str, detail: String| Check {
@@ -115,7 +119,7 @@ pub(crate) fn all(
     };
     let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("runc");
     vec![
-        good("docker daemon", format!("{version} at {place}")),
+        good("docker daemon", format!("{kind}{version} at {place}")),
         good("image", format!("{} ({}), with init as {}", image.name, image.id, image.derived)),
         good("runtime", runtime.to_owned()),
         cgroup,
@@ -138,8 +142,6 @@ pub(crate) fn missing(name: &str, error: &DriverError, remedy: &str) -> Check {
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
-    use bollard::models::SystemVersionComponents;
-
     use super::*;
 
     fn info() -> SystemInfo {
@@ -156,16 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn podman_is_told_by_its_components() {
-        let with = |name: &str| SystemVersion {
-            components: Some(vec![SystemVersionComponents { name: name.to_owned(), ..Default::default() }]),
-            ..Default::default()
-        };
-        assert!(refuse_podman(&with("Engine")).is_ok());
-        assert!(refuse_podman(&with("Podman Engine")).unwrap_err().message.contains("native driver"));
-    }
-
-    #[test]
     fn what_a_daemon_lacks_is_refused_by_name() {
         let config = Config::new("skillbox/slim");
         assert!(refuse(&info(), &config).is_ok());
@@ -175,6 +167,21 @@ mod tests {
         assert!(refuse(&open, &config).unwrap_err().message.contains("seccomp"));
         let kata = Config { runtime: Some("kata".to_owned()), ..config.clone() };
         assert!(refuse(&info(), &kata).unwrap_err().message.contains("only runc"));
+        let path =
+            |path: &str| bollard::models::Runtime { path: Some(path.to_owned()), ..Default::default() };
+        let sandboxed = SystemInfo {
+            runtimes: Some(HashMap::from([
+                ("careful".to_owned(), path("/usr/local/bin/runsc")),
+                ("crun".to_owned(), path("/usr/bin/crun")),
+            ])),
+            ..info()
+        };
+        let with = |runtime: &str| Config { runtime: Some(runtime.to_owned()), ..config.clone() };
+        assert!(refuse(&sandboxed, &with("careful")).unwrap_err().message.contains("openat2"));
+        assert!(refuse(&sandboxed, &with("crun")).is_ok());
+        let by_default = SystemInfo { default_runtime: Some("careful".to_owned()), ..sandboxed };
+        assert!(refuse(&by_default, &config).is_err());
+        assert!(refuse(&by_default, &with("crun")).is_ok());
         let swapping = SystemInfo { swap_limit: Some(false), ..info() };
         let error = refuse(&swapping, &config).unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Wall);

@@ -17,7 +17,7 @@ const SKILLS_HERE: &str = "skills-here";
 
 /// What tells of the host or acts on it, and what sandboxes have no use for. A path that an image or a kernel does not
 /// have is passed over.
-const MASKED: [&str; 27] = [
+pub(crate) const MASKED: [&str; 27] = [
     "/dev/console",
     "/dev/mqueue",
     "/dev/pts",
@@ -66,6 +66,11 @@ fn user() -> String {
 
 /// The directory of skills, as a file system in memory of its own: mounted twice, which only a named volume can be.
 pub(crate) fn skills(name: &str, limits: &Limits, labels: Labels) -> VolumeCreateRequest {
+    in_memory(name, &size(limits.disk_bytes, limits.disk_inodes), labels)
+}
+
+/// A named volume that is a file system in memory.
+pub(crate) fn in_memory(name: &str, options: &str, labels: Labels) -> VolumeCreateRequest {
     let option = |name: &str, value: String| (name.to_owned(), value);
     VolumeCreateRequest {
         name: Some(name.to_owned()),
@@ -73,7 +78,7 @@ pub(crate) fn skills(name: &str, limits: &Limits, labels: Labels) -> VolumeCreat
         driver_opts: Some(HashMap::from([
             option("type", "tmpfs".to_owned()),
             option("device", "tmpfs".to_owned()),
-            option("o", format!("nosuid,nodev,{}", size(limits.disk_bytes, limits.disk_inodes))),
+            option("o", format!("nosuid,nodev,{options}")),
         ])),
         labels: Some(labels),
         ..Default::default()
@@ -185,7 +190,7 @@ pub(crate) fn bind(directory: &str, target: &str) -> Mount {
     }
 }
 
-fn ulimit(name: &str, value: u64) -> ResourcesUlimits {
+pub(crate) fn ulimit(name: &str, value: u64) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(signed(value)), hard: Some(signed(value)) }
 }
 

@@ -37,24 +37,34 @@ pub(crate) struct Daemon {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the driver ends.
     pub(crate) ending: CancellationToken,
-    /// Names that somebody has the duty for, with the id of the container once it is known. A name is free before its
-    /// container is gone, so whoever waits for that has to go by the id.
-    held: Mutex<HashMap<String, Option<String>>>,
+    /// Whether it is Podman.
+    pub(crate) is_podman: bool,
+    /// Containers that somebody has the duty for, by name.
+    held: Mutex<HashMap<String, Held>>,
 }
 
-/// A container, its volume where it has one, and the duty to remove both.
+/// What is known of a container that somebody has the duty for.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    /// Once it is known. A name is free before its container is gone, so whoever waits for that has to go by the id.
+    id: Option<String>,
+    /// Names of its volumes.
+    volumes: Vec<String>,
+}
+
+/// A container, its volumes where it has some, and the duty to remove all of them.
 #[derive(Debug)]
 pub(crate) struct Hold {
     daemon: Arc<Daemon>,
     name: String,
-    volume: Option<String>,
     armed: bool,
 }
 
 impl Daemon {
-    pub(crate) fn new(docker: Docker, address: Address, owner: Owner) -> Arc<Self> {
+    pub(crate) fn new(docker: Docker, address: Address, owner: Owner, is_podman: bool) -> Arc<Self> {
         Arc::new(Self {
             docker,
+            is_podman,
             address,
             owner,
             tasks: TaskTracker::new(),
@@ -63,47 +73,49 @@ impl Daemon {
         })
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<String>>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
         // The table stays whole whatever panicked elsewhere.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the duty for a container of this name, and for a volume of the same one.
-    pub(crate) fn hold(self: &Arc<Self>, name: String, has_volume: bool) -> Result<Hold, DriverError> {
+    /// Takes the duty for a container of this name, and for its volumes.
+    pub(crate) fn hold(self: &Arc<Self>, name: String, volumes: Vec<String>) -> Result<Hold, DriverError> {
         let mut held = self.held();
         if self.ending.is_cancelled() {
             return Err(DriverError::new(DriverErrorKind::Busy, "the docker driver is shutting down"));
         }
-        held.insert(name.clone(), None);
-        let volume = has_volume.then(|| name.clone());
-        Ok(Hold { daemon: Arc::clone(self), name, volume, armed: true })
+        held.insert(name.clone(), Held { id: None, volumes });
+        Ok(Hold { daemon: Arc::clone(self), name, armed: true })
     }
 
-    /// Whether somebody has the duty for this name.
+    /// Whether somebody has the duty for the container or the volume of this name.
     pub(crate) fn is_held(&self, name: &str) -> bool {
-        self.held().contains_key(name)
+        let held = self.held();
+        held.contains_key(name) || held.values().any(|one| one.volumes.iter().any(|volume| volume == name))
     }
 
     /// Kills a container, and waits until it is gone. Returns whether it was there.
     ///
     /// What runs is killed and then left to the daemon, which removes what has ended: a forced removal would run against
-    /// that one, and a daemon whose two removals met goes on listing a container that it does not know any more.
+    /// that one, and a daemon whose two removals met goes on listing a container that it does not know any more. Podman
+    /// has a lock for each container instead, and takes a quarter of a second longer to kill than to remove.
     pub(crate) async fn remove_container(&self, name: &str) -> Result<bool, DriverError> {
-        match self.docker.kill_container(name, None).await {
-            Ok(()) => self.wait_removed(name).await?,
-            Err(error) if is_missing(&error) => return Ok(false),
-            // It does not run: it was never started, or has just ended.
-            Err(error) if status(&error).is_some() => {}
-            Err(error) => return Err(failed("a container could not be killed", error)),
+        let mut was_there = false;
+        if !self.is_podman {
+            was_there = self.kill(name).await?;
+            if !was_there {
+                return Ok(false);
+            }
         }
         let begun = tokio::time::Instant::now();
         loop {
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
             match self.docker.remove_container(name, Some(options)).await {
                 Ok(()) => return Ok(true),
-                Err(error) if is_missing(&error) => return Ok(true),
+                Err(error) if is_missing(&error) => return Ok(was_there),
                 // It ended by itself, and the daemon is removing it. That may go wrong half-way, so it is looked at again.
                 Err(error) if is_conflict(&error) && begun.elapsed() < LETTING_GO => {
+                    was_there = true;
                     self.wait_removed(name).await?;
                 }
                 // Its files may still be written to while it ends: nothing runs any more, and the next try removes them.
@@ -113,6 +125,17 @@ impl Daemon {
                 }
                 Err(error) => return Err(failed("a container could not be removed", error)),
             }
+        }
+    }
+
+    /// Kills it, and waits for its removal by the daemon. Returns whether it was there.
+    async fn kill(&self, name: &str) -> Result<bool, DriverError> {
+        match self.docker.kill_container(name, None).await {
+            Ok(()) => self.wait_removed(name).await.map(|()| true),
+            Err(error) if is_missing(&error) => Ok(false),
+            // It does not run: it was never started, or has just ended.
+            Err(error) if status(&error).is_some() => Ok(true),
+            Err(error) => Err(failed("a container could not be killed", error)),
         }
     }
 
@@ -151,19 +174,20 @@ impl Daemon {
         self.ending.cancel();
         self.tasks.close();
         let names: Vec<String> = self.held().keys().cloned().collect();
-        let removals = names.iter().map(|name| self.remove_both(name, Some(name)));
+        let removals = names.iter().map(|name| self.remove_all(name));
         let results = futures_util::future::join_all(removals).await;
         self.tasks.wait().await;
         results.into_iter().collect()
     }
 
-    async fn remove_both(&self, name: &str, volume: Option<&String>) -> Result<(), DriverError> {
-        let id = self.held().get(name).cloned().flatten();
+    /// Removes a container that somebody holds, and its volumes.
+    async fn remove_all(&self, name: &str) -> Result<(), DriverError> {
+        let Held { id, volumes } = self.held().get(name).cloned().unwrap_or_default();
         self.remove_container(id.as_deref().unwrap_or(name)).await?;
-        match volume {
-            Some(volume) => self.remove_volume(volume).await,
-            None => Ok(()),
+        for volume in volumes {
+            self.remove_volume(&volume).await?;
         }
+        Ok(())
     }
 }
 
@@ -174,7 +198,7 @@ impl Hold {
 
     /// Notes the id of the container that was made.
     pub(crate) fn is_container(&self, id: &str) {
-        self.daemon.held().insert(self.name.clone(), Some(id.to_owned()));
+        self.daemon.held().entry(self.name.clone()).or_default().id = Some(id.to_owned());
     }
 
     pub(crate) fn daemon(&self) -> &Arc<Daemon> {
@@ -184,7 +208,7 @@ impl Hold {
     /// Removes what it stands for, now.
     pub(crate) async fn remove(mut self) -> Result<(), DriverError> {
         // Until it is done, the duty stays: this future may be dropped in the middle.
-        self.daemon.remove_both(&self.name, self.volume.as_ref()).await?;
+        self.daemon.remove_all(&self.name).await?;
         self.armed = false;
         self.daemon.held().remove(&self.name);
         Ok(())
@@ -196,14 +220,14 @@ impl Drop for Hold {
         if !self.armed {
             return;
         }
-        let (daemon, name, volume) = (Arc::clone(&self.daemon), self.name.clone(), self.volume.take());
+        let (daemon, name) = (Arc::clone(&self.daemon), self.name.clone());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Nobody is left to do it: the container ends with its stream, and the next sweep takes the rest.
             self.daemon.held().remove(&self.name);
             return;
         };
         let work = async move {
-            if let Err(error) = daemon.remove_both(&name, volume.as_ref()).await {
+            if let Err(error) = daemon.remove_all(&name).await {
                 tracing::warn!(container = name, error = %error, "left for the next sweep");
             }
             daemon.held().remove(&name);

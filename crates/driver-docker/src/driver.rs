@@ -10,20 +10,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
 use sandbox::{
-    Check, Created, Driver, DriverError, DriverErrorKind, Handle, PendingMemory, Reaped, SandboxSpec, layout,
+    Check, Created, Driver, DriverError, DriverErrorKind, Handle, Limits, PendingMemory, Reaped, SandboxSpec,
+    layout,
 };
 use tokio::sync::{RwLock, oneshot};
 
 use crate::address::Address;
 use crate::answer::{failed, is_missing};
+use crate::audit::Subject;
 use crate::container::{self, Common};
 use crate::counters::{self, Counters};
 use crate::daemon::{Daemon, Hold};
 use crate::image::{self, Image};
 use crate::layers::Layers;
 use crate::owner::{Labels, Owner};
+use crate::podman::{self, Podman};
 use crate::stream::Attached;
-use crate::{Wall, checks, seccomp, sweep};
+use crate::{Wall, audit, checks, seccomp, sweep};
 
 /// Name of this driver.
 const NAME: &str = "docker";
@@ -79,6 +82,8 @@ struct Shared {
     image: RwLock<Image>,
     layers: Layers,
     seccomp: String,
+    /// Where the daemon is Podman.
+    podman: Option<Podman>,
     next: AtomicU64,
 }
 
@@ -96,7 +101,10 @@ impl DockerDriver {
         let info = docker.info().await.map_err(|error| address.unreachable(error))?;
         checks::refuse(&info, &config)?;
         let version = docker.version().await.map_err(|error| address.unreachable(error))?;
-        checks::refuse_podman(&version)?;
+        let is_podman = podman::is_podman(&version);
+        if is_podman {
+            podman::refuse(&address, &info, &config)?;
+        }
         let seccomp = seccomp::profile(std::env::consts::ARCH).ok_or_else(|| {
             DriverError::new(
                 DriverErrorKind::Unavailable,
@@ -104,14 +112,18 @@ impl DockerDriver {
             )
         })?;
         let directory = config.runtime_directory.clone().unwrap_or_else(runtime_directory).join("docker");
-        let owner = Owner::claim(&directory).map_err(|error| {
-            DriverError::with_source(
-                DriverErrorKind::Unavailable,
-                format!("no lock can be had in `{}`", directory.display()),
-                error,
-            )
-        })?;
-        let daemon = Daemon::new(docker, address, owner);
+        let without = |what: &str, error| {
+            let message = format!("no {what} can be had in `{}`", directory.display());
+            DriverError::with_source(DriverErrorKind::Unavailable, message, error)
+        };
+        let owner = Owner::claim(&directory).map_err(|error| without("lock", error))?;
+        let seccomp = seccomp.to_string();
+        let podman = if is_podman {
+            Some(Podman::new(&owner, &seccomp).map_err(|error| without("seccomp profile", error))?)
+        } else {
+            None
+        };
+        let daemon = Daemon::new(docker, address, owner, is_podman);
         let image = match image::prepare(&daemon, &config.image).await {
             Ok(image) => image,
             Err(error) => {
@@ -127,7 +139,8 @@ impl DockerDriver {
             config,
             daemon,
             image: RwLock::new(image),
-            seccomp: seccomp.to_string(),
+            seccomp,
+            podman,
             next: AtomicU64::new(1),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -162,7 +175,12 @@ impl Shared {
     async fn create(&self, spec: &SandboxSpec) -> Result<Created, DriverError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let owner = self.daemon.owner.id();
-        let hold = self.daemon.hold(format!("skillbox-{}-{number}-{}", &owner[..8], spec.id), true)?;
+        let name = format!("skillbox-{}-{number}-{}", &owner[..8], spec.id);
+        let volumes = match self.podman {
+            Some(_) => Podman::volume_names(&name),
+            None => vec![name.clone()],
+        };
+        let hold = self.daemon.hold(name, volumes)?;
         match self.create_held(spec, &hold).await {
             Ok((stream, counters, since)) => Ok(Created {
                 stream: Box::new(stream),
@@ -190,10 +208,14 @@ impl Shared {
         let image = self.image.read().await.derived.clone();
         let layers = self.layers.mounts(&self.daemon, &image, &spec.layers).await?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        docker
-            .create_volume(container::skills(hold.name(), &spec.limits, labels.clone()))
-            .await
-            .map_err(|error| failed("the volume of a sandbox could not be made", error))?;
+        let volumes = match &self.podman {
+            Some(podman) => podman.volumes(hold.name(), &spec.limits, &labels),
+            None => vec![container::skills(hold.name(), &spec.limits, labels.clone())],
+        };
+        for volume in volumes {
+            let made = docker.create_volume(volume).await;
+            made.map_err(|error| failed("a volume of a sandbox could not be made", error))?;
+        }
         let id = self.create_container(spec, hold, layers, labels).await?;
         let options = AttachContainerOptionsBuilder::default()
             .stream(true)
@@ -207,7 +229,7 @@ impl Shared {
             .await
             .map_err(|error| failed("a container could not be attached to", error))?;
         docker.start_container(&id, None).await.map_err(|error| failed(&self.not_started(), error))?;
-        let counters = self.counters(&id).await;
+        let counters = self.counters(&id, &spec.limits).await?;
         Ok((Attached::new(streams, hold.name().to_owned()), counters, since))
     }
 
@@ -234,7 +256,10 @@ impl Shared {
             let image = self.image.read().await.derived.clone();
             let runtime = self.config.runtime.as_deref();
             let common = Common { image: &image, seccomp: &self.seccomp, runtime };
-            let body = container::body(&common, spec, hold.name(), layers.clone(), labels.clone());
+            let mut body = container::body(&common, spec, hold.name(), layers.clone(), labels.clone());
+            if let Some(podman) = &self.podman {
+                body = podman.adapt(body, hold.name());
+            }
             let options = CreateContainerOptionsBuilder::default().name(hold.name()).build();
             match self.daemon.docker.create_container(Some(options), body).await {
                 Ok(created) => {
@@ -255,11 +280,29 @@ impl Shared {
         }
     }
 
-    async fn counters(&self, id: &str) -> Option<Counters> {
+    /// What the kernel counts for a container that was started, and whether the container is what was asked for.
+    async fn counters(&self, id: &str, limits: &Limits) -> Result<Option<Counters>, DriverError> {
         // Only a daemon that is reached by a socket can be on this machine.
-        self.daemon.address.socket()?;
-        let found = self.daemon.docker.inspect_container(id, None).await.ok()?;
-        Counters::find(found.state?.pid?, id)
+        if self.daemon.address.socket().is_none() {
+            return Ok(None);
+        }
+        let found = self.daemon.docker.inspect_container(id, None).await;
+        if self.podman.is_none() {
+            let pid = found.ok().and_then(|found| found.state?.pid);
+            return Ok(pid.and_then(|pid| Counters::find(pid, id)));
+        }
+        let found = match found {
+            Ok(found) => found.state.and_then(|state| state.pid).filter(|pid| *pid > 0),
+            // One that ends has a state that Docker's API does not know.
+            Err(bollard::errors::Error::JsonDataError { .. }) => None,
+            Err(error) => return Err(failed("a container could not be looked at", error)),
+        };
+        let ended =
+            || DriverError::new(DriverErrorKind::System, "a container ended as soon as it had started");
+        let pid = found.ok_or_else(ended)?;
+        let with_cgroup = !self.config.allow_missing.contains(&Wall::Cgroup);
+        audit::check(&Subject { pid, container: id, limits, with_cgroup }).await?;
+        Ok(Counters::find(pid, id))
     }
 }
 
@@ -296,7 +339,8 @@ impl Driver for DockerDriver {
             }
         };
         let image = self.shared.image.read().await.clone();
-        checks::all(&info, config, &image, &daemon.address.to_string(), layers.way().await)
+        let kind = if daemon.is_podman { "Podman " } else { "" };
+        checks::all(&info, config, &image, (kind, &daemon.address.to_string()), layers.way().await)
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {

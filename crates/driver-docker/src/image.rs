@@ -25,8 +25,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::answer::{failed, is_missing};
 use crate::daemon::{Daemon, Hold};
-use crate::names;
 use crate::owner::Labels;
+use crate::{names, podman};
 
 /// Where init is.
 pub(crate) const INIT: &str = "/.skillbox/init";
@@ -68,10 +68,17 @@ pub(crate) async fn prepare(daemon: &Arc<Daemon>, name: &str) -> Result<Image, D
     let id = found.id.unwrap_or_default();
     let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
     let derived = format!("{REPOSITORY}:{}", tag(&id));
-    match daemon.docker.inspect_image(&derived).await {
-        Ok(_) => {}
-        Err(error) if is_missing(&error) => derive(daemon, &id, &derived).await?,
-        Err(error) => return Err(failed("the image with init could not be looked up", error)),
+    let looked_up = |error| failed("the image with init could not be looked up", error);
+    let with_init = match daemon.docker.inspect_image(&derived).await {
+        Ok(with_init) => with_init,
+        Err(error) if is_missing(&error) => {
+            derive(daemon, &id, &derived).await?;
+            daemon.docker.inspect_image(&derived).await.map_err(looked_up)?
+        }
+        Err(error) => return Err(looked_up(error)),
+    };
+    if daemon.is_podman {
+        podman::check(name, &with_init)?;
     }
     Ok(Image { name: name.to_owned(), id, labels, derived })
 }
@@ -139,14 +146,17 @@ async fn derive(daemon: &Arc<Daemon>, id: &str, derived: &str) -> Result<(), Dri
         .await
         .map_err(|error| failed(what, error))?;
     let (repository, tag) = derived.split_once(':').unwrap_or((derived, "latest"));
-    let options = CommitContainerOptionsBuilder::default()
+    let mut options = CommitContainerOptionsBuilder::default()
         .container(helper.name())
         .repo(repository)
         .tag(tag)
-        .pause(false)
-        .build();
+        .pause(false);
     // The helper's labels would make the image look like a sandbox.
     let labels = Labels::from([(BASE.to_owned(), id.to_owned())]);
+    if daemon.is_podman {
+        options = options.changes(&podman::changes(&labels));
+    }
+    let options = options.build();
     let config = ContainerConfig { labels: Some(labels), ..Default::default() };
     daemon.docker.commit_container(options, config).await.map_err(|error| failed(what, error))?;
     helper.remove().await?;
@@ -161,7 +171,7 @@ pub(crate) async fn helper(
     host_config: HostConfig,
 ) -> Result<Hold, DriverError> {
     let name = format!("skillbox-helper-{}", uuid::Uuid::new_v4().simple());
-    let hold = daemon.hold(name, false)?;
+    let hold = daemon.hold(name, Vec::new())?;
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         entrypoint: Some(vec![INIT.to_owned()]),

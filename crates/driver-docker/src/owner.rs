@@ -21,6 +21,9 @@ pub(crate) const LOCKS: &str = "skillbox.locks";
 /// Label with the second of the epoch after which nobody needs it.
 pub(crate) const DEADLINE: &str = "skillbox.deadline";
 
+/// Extension of the file with a runner's seccomp profile, beside its lock.
+const PROFILE: &str = "seccomp";
+
 /// Labels as the API has them.
 pub(crate) type Labels = HashMap<String, String>;
 
@@ -73,6 +76,11 @@ impl Owner {
         ])
     }
 
+    /// Where this runner may keep a seccomp profile, for a daemon that reads it from a file.
+    pub(crate) fn profile(&self) -> PathBuf {
+        path(&self.directory, &self.id).with_extension(PROFILE)
+    }
+
     /// Judges by labels.
     pub(crate) fn judge(&self, labels: &Labels) -> Verdict {
         let Some(owner) = labels.get(OWNER) else { return Verdict::Alive };
@@ -98,6 +106,8 @@ impl Owner {
             let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let id = name.strip_suffix(".lock").filter(|id| is_id(id) && *id != self.id);
             if id.is_some() && !is_locked(&file)? {
+                // First what belongs to it: without its lock nobody would look for that any more.
+                remove_profile(&file.with_extension(PROFILE))?;
                 fs::remove_file(&file)?;
                 removed += 1;
             }
@@ -108,7 +118,16 @@ impl Owner {
     /// Gives the lock up in order: nothing of this runner is left.
     pub(crate) fn release(&self) {
         // What stays is removed by the next runner.
-        let _ = fs::remove_file(path(&self.directory, &self.id));
+        if remove_profile(&self.profile()).is_ok() {
+            let _ = fs::remove_file(path(&self.directory, &self.id));
+        }
+    }
+}
+
+fn remove_profile(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -169,6 +188,26 @@ mod tests {
         assert_eq!(one.judge(&old), Verdict::Alive);
         third.release();
         assert_eq!(one.judge(&old), Verdict::Dead, "given up in order");
+    }
+
+    #[test]
+    fn a_profile_goes_with_its_runner() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, ordered, killed) = (
+            Owner::claim(directory.path()).unwrap(),
+            Owner::claim(directory.path()).unwrap(),
+            Owner::claim(directory.path()).unwrap(),
+        );
+        let profiles = [one.profile(), ordered.profile(), killed.profile()];
+        for profile in &profiles {
+            fs::write(profile, "{}").unwrap();
+        }
+        ordered.release();
+        drop(killed);
+        one.remove_dead_locks().unwrap();
+        assert_eq!(profiles.map(|profile| profile.exists()), [true, false, false]);
+        one.release();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

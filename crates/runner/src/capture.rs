@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tool::{OutputFile, OutputFileState};
 
 use self::upload::{Deferred, Incoming, Stored, Uploaded};
+use crate::totals::{Counts, UploadOutcome};
 
 /// Most bytes asked for at once, unless a single file is larger.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -39,6 +40,7 @@ const UPLOAD_FAILED: &str = "Upload failed";
 #[derive(Debug)]
 pub(crate) struct Destination<'a> {
     pub(crate) store: &'a dyn ArtifactStore,
+    pub(crate) counts: &'a Counts,
     pub(crate) trigger: &'a str,
     pub(crate) limits: OutputLimits,
     /// Most entries of `/output` that are looked at.
@@ -273,6 +275,7 @@ impl<'a> Round<'a> {
             // Rewritten with the same content: the user has it already.
             Uploaded::Unchanged => return,
             Uploaded::Stored(Stored { id, url, media_type, sha256 }) => {
+                self.to.counts.upload(UploadOutcome::Stored);
                 self.seen.stored.insert(take.path.clone(), sha256);
                 (media_type, OutputFileState::Stored { id, url })
             }
@@ -280,6 +283,7 @@ impl<'a> Round<'a> {
                 let Deferred { id, media_type, sha256, fault, arrival } = deferred;
                 // Seen and as good as stored: the next capture must not upload it a second time.
                 self.seen.stored.insert(take.path.clone(), sha256);
+                self.to.counts.upload(UploadOutcome::Deferred);
                 self.faults.deferred += 1;
                 self.faults.first.get_or_insert(fault);
                 let state = OutputFileState::Deferred { id: id.to_string(), error: UPLOAD_FAILED.to_owned() };
@@ -291,6 +295,7 @@ impl<'a> Round<'a> {
             Uploaded::Failed { media_type, fault } => {
                 // Not seen, so that the next capture tries again.
                 self.seen.entries.remove(&take.path);
+                self.to.counts.upload(UploadOutcome::Failed);
                 self.faults.lost += 1;
                 self.faults.first.get_or_insert(fault);
                 (media_type, failed(UPLOAD_FAILED.to_owned()))

@@ -28,6 +28,7 @@ mod report;
 mod runner;
 mod skills;
 mod tools;
+mod totals;
 mod trigger;
 
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub use crate::{
     },
     runner::{Cancelled, Load, Parts, Runner, ShutdownReport},
     skills::{PrepareError, SkillEntry, Skills},
+    totals::{CallOutcome, Totals, UploadOutcome},
 };

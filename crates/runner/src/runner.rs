@@ -15,11 +15,12 @@ use tool::OutputFileState;
 
 use crate::{
     CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
-    Skills, TriggerId, TriggerStatus,
+    Skills, Totals, TriggerId, TriggerStatus,
     capture::Awaited,
     directory::{Directory, Entry},
     fault::chain,
     progress::{ProgressKind, ProgressLog},
+    totals::Counts,
     trigger::{Incoming, Message, Trigger},
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) draining: CancellationToken,
     /// Running calls end now.
     pub(crate) hurry: CancellationToken,
+    pub(crate) counts: Counts,
     tasks: TaskTracker,
 }
 
@@ -113,6 +115,7 @@ impl Runner {
             sandboxes: Arc::new(Semaphore::new(config.sandboxes)),
             draining: CancellationToken::new(),
             hurry: CancellationToken::new(),
+            counts: Counts::default(),
             tasks: TaskTracker::new(),
             config,
         };
@@ -141,6 +144,12 @@ impl Runner {
     #[must_use]
     pub fn driver(&self) -> &Arc<dyn Driver> {
         &self.core.driver
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.core.counts.totals()
     }
 
     /// How much there is to do.

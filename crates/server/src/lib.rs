@@ -23,6 +23,7 @@ mod guard;
 mod hosts;
 mod inputs;
 mod listener;
+mod metrics;
 mod observe;
 mod problem;
 mod range;

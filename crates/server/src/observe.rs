@@ -54,7 +54,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         let status = response.status().as_u16();
         // Of a width that log formats write as a number.
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if matches!(route.as_str(), "/healthz" | "/readyz") {
+        if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
             tracing::trace!(http.status = status, duration_ms, "answered");
         } else {
             tracing::info!(http.status = status, duration_ms, "answered");

@@ -12,13 +12,14 @@ use crate::{
     guard::guard,
     observe::observe,
     problem::{Code, Problem},
-    routes::{calls, definitions, files, health, progress, skills, triggers},
+    routes::{calls, definitions, files, health, metrics, progress, skills, triggers},
 };
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route("/v1/triggers/{id}", put(triggers::declare).get(triggers::show).delete(triggers::end))
         .route("/v1/triggers/{id}/events", get(progress::follow))
         .route("/v1/triggers/{id}/tool-calls", post(calls::carry_out))

@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod definitions;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod progress;
 pub(crate) mod skills;
 pub(crate) mod triggers;

@@ -5,6 +5,7 @@ mod calls;
 mod connections;
 mod files;
 mod limits;
+mod metrics;
 mod registry;
 mod serving;
 mod streams;

@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     diagnostic::{Diagnostic, Location},
+    ignored::foreign,
     rule::Rule,
     skill::SkillFile,
 };
@@ -139,7 +140,7 @@ impl Walk<'_> {
         let name = entry.file_name();
         let kind = entry.file_type().map_err(error)?;
         if let Some(name) = name.to_str()
-            && is_ignored(name, kind.is_dir(), prefix.is_empty())
+            && foreign(name, kind.is_dir(), prefix.is_empty()).is_some()
         {
             if self.listing.ignored.len() < MAX_IGNORED {
                 let end = if kind.is_dir() { "/" } else { "" };
@@ -210,36 +211,6 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a file or directory called `name` never belongs to a skill.
-pub(crate) fn is_ignored(name: &str, is_directory: bool, at_root: bool) -> bool {
-    if is_directory {
-        matches!(
-            name,
-            ".git"
-                | ".svn"
-                | ".hg"
-                | ".venv"
-                | "venv"
-                | "__pycache__"
-                | "__MACOSX"
-                | "node_modules"
-                | ".pytest_cache"
-                | ".mypy_cache"
-                | ".ruff_cache"
-                | ".idea"
-                | ".vscode"
-        )
-    } else {
-        // Secrets of the author's machine end up in `.env`; a skill gets its environment from the caller.
-        matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini" | ".env" | ".git")
-            || name.starts_with("._")
-            || name.starts_with(".env.")
-            || name.ends_with(".pyc")
-            || name.ends_with(".pyo")
-            || (at_root && name.ends_with(".skill"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -269,6 +240,7 @@ mod tests {
             "x/__pycache__/a.pyc",
             ".env",
             ".env.local",
+            ".envrc",
             "out.skill",
             "._a",
             ".gitignore",
@@ -278,7 +250,7 @@ mod tests {
         let Listing { files, ignored, diagnostics } = list(&root, &FolderLimits::default()).unwrap();
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, [".gitignore", "a.md", "a/z.txt", "b.md"]);
-        assert_eq!(ignored, ["._a", ".env", ".env.local", ".git/", "out.skill", "x/__pycache__/"]);
+        assert_eq!(ignored, ["._a", ".env", ".env.local", ".envrc", ".git/", "out.skill", "x/__pycache__/"]);
         assert!(diagnostics.is_empty());
     }
 

@@ -15,23 +15,31 @@
 //! | `script`, `requirements` | what can be run, and what that needs |
 //! | `folder`, `content` | which files belong to a skill, and where their bytes are |
 //! | `draft`, `skill` | all of that together: as far as it can be read, and good enough to be used |
+//! | `ignored` | what never belongs to a skill |
 //! | `bundle` | hostile ZIPs refused, honest ones unpacked |
+//! | `pack` | a folder made into a bundle, always the same |
+//! | `compare` | in what two skills differ |
+//! | `tokens` | how long a text is for a model, about |
 //! | `source`, `catalog` | directories of skills; built-in and uploaded ones together |
 
 mod bundle;
 mod catalog;
+mod compare;
 mod content;
 mod diagnostic;
 mod draft;
 mod fields;
 mod folder;
 mod frontmatter;
+mod ignored;
 mod name;
+mod pack;
 mod requirements;
 mod rule;
 mod script;
 mod skill;
 mod source;
+mod tokens;
 mod yaml;
 
 pub use crate::{
@@ -40,16 +48,23 @@ pub use crate::{
         check_bundle, unpack_bundle,
     },
     catalog::{Catalog, CatalogEntry, CatalogError, Installed, Origin},
+    compare::{Change, Comparison, FieldChange, FileChange, FileState, compare},
     content::ReadError,
     diagnostic::{Diagnostic, Edit, Fix, Location, Position, Severity, Span},
     draft::{Draft, LoadError},
     folder::{FolderError, FolderLimits},
     frontmatter::{Field, Frontmatter},
+    ignored::Foreign,
     name::{NameError, SkillName},
+    pack::{
+        GitIgnore, Layout, LeftOut, Links, PackError, PackOptions, Packed, PackedFile, Reason, TestFiles,
+        Unpackable, UnpackableEntry, pack,
+    },
     requirements::{Requirements, RequirementsFile, ScriptRequirements},
     rule::{Group, Profile, Rule, UnknownProfile},
     script::{Language, Script, ScriptError},
     skill::{Digest, Skill, SkillFile},
     source::{FoundSkills, SkillDirectory, SourceLimits, SourceProblem, find_skills},
+    tokens::estimate_tokens,
     yaml::{Document, Node, Value, YamlError, parse as parse_yaml},
 };

@@ -3,8 +3,11 @@
 //! The interpreter follows from the extension, else from the shebang by an allow-list. Exec bits mean nothing, because
 //! bundles lose them, and a shebang is never handed to the kernel: it only chooses among the languages that exist here.
 
+mod usage;
+
 use std::fmt;
 
+use self::usage::usage;
 use crate::{
     content::{Content, ReadError},
     diagnostic::{Diagnostic, Location},
@@ -30,6 +33,8 @@ pub struct Script {
     pub size: u64,
     /// The first line of its docstring or leading comment.
     pub description: Option<String>,
+    /// How it is called, as far as its text says; nothing is run to learn it.
+    pub usage: Option<String>,
 }
 
 /// What runs a script.
@@ -319,6 +324,7 @@ pub(crate) fn find(
             language,
             size: file.size,
             description: description(language, &text),
+            usage: usage(language, name, &text),
         };
         if listed { &mut found.listed } else { &mut found.hidden }.push(script);
     }
@@ -384,6 +390,7 @@ mod tests {
             language: Language::Python,
             size: 1,
             description: None,
+            usage: None,
         };
         let listed = [
             script("scripts/generate.py"),

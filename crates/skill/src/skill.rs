@@ -181,16 +181,18 @@ impl Skill {
         if let Some(digest) = self.digest.get() {
             return Ok(*digest);
         }
-        let mut all = Sha256::new();
+        let mut manifest = Manifest::default();
         for file in &self.files {
-            let mut hash = HashWriter(Sha256::new());
-            self.copy(file, &mut hash)?;
-            all.update(file.path.as_bytes());
-            all.update(b"\0");
-            all.update(Digest(hash.0.finalize().into()).to_string());
-            all.update(b"\n");
+            manifest.add(&file.path, self.file_digest(file)?);
         }
-        Ok(*self.digest.get_or_init(|| Digest(all.finalize().into())))
+        Ok(*self.digest.get_or_init(|| manifest.digest()))
+    }
+
+    /// The SHA-256 of one of the skill's files.
+    pub fn file_digest(&self, file: &SkillFile) -> Result<Digest, ReadError> {
+        let mut hash = HashWriter(Sha256::new());
+        self.copy(file, &mut hash)?;
+        Ok(Digest(hash.0.finalize().into()))
     }
 
     /// A tar of all files with their directories, to be put into a sandbox: paths relative to the skill's root, owned by root, modes
@@ -262,11 +264,33 @@ impl Write for HashWriter {
     }
 }
 
+/// The digest of a list of files, which must come sorted by path.
+#[derive(Debug, Default)]
+pub(crate) struct Manifest(Sha256);
+
+impl Manifest {
+    pub(crate) fn add(&mut self, path: &str, digest: Digest) {
+        self.0.update(path.as_bytes());
+        self.0.update(b"\0");
+        self.0.update(digest.to_string());
+        self.0.update(b"\n");
+    }
+
+    pub(crate) fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// A SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

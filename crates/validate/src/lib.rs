@@ -15,6 +15,7 @@
 //! | `python`, `shell` | programs taken apart, for those checks |
 //! | `collection` | several skills together |
 //! | `spec` | the verdict of the reference library |
+//! | `markdown`, `paths` | documents taken apart, and which files a text refers to |
 //! | `ignore`, `baseline`, `select` | which findings count |
 //! | `fix` | mending what can be mended safely |
 
@@ -28,6 +29,9 @@ mod fix;
 mod fixtures;
 mod frontmatter;
 mod ignore;
+mod markdown;
+mod paths;
+mod pattern;
 mod python;
 mod scripts;
 mod security;

@@ -1,4 +1,4 @@
-//! The daemon that the tests of this binary share, one test after the other, and servers whose sandboxes it makes.
+//! The daemons that the tests of this binary share, one test after the other, and servers whose sandboxes they make.
 
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    dockerd::Dockerd,
+    dockerd::{Dockerd, Engine},
     serve::{Options, Serve},
     wait::within,
 };
@@ -24,10 +24,10 @@ pub(crate) struct Turn {
 }
 
 /// Started by the first who asks, and ended by its keeper when this process ends.
-fn shared() -> Result<&'static (Dockerd, String), String> {
-    static SHARED: OnceLock<Result<(Dockerd, String), String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| {
-        let daemon = Dockerd::start()?;
+fn shared(engine: Engine) -> Result<&'static (Dockerd, String), String> {
+    static SHARED: [OnceLock<Result<(Dockerd, String), String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let shared = SHARED[engine as usize].get_or_init(|| {
+        let daemon = Dockerd::start_as(engine, None)?;
         let image = daemon.image()?;
         Ok((daemon, image))
     });
@@ -35,8 +35,8 @@ fn shared() -> Result<&'static (Dockerd, String), String> {
 }
 
 /// Why there is no daemon; `None` where there is one.
-pub(crate) fn missing() -> Option<String> {
-    shared().err()
+pub(crate) fn missing(engine: Engine) -> Option<String> {
+    shared(engine).err()
 }
 
 /// How a server makes its sandboxes with a daemon.
@@ -51,10 +51,15 @@ pub(crate) fn options(daemon: &Dockerd, image: &str) -> Options {
 impl Turn {
     /// Waits for it.
     pub(crate) fn take() -> Self {
+        Self::with(Engine::Docker)
+    }
+
+    /// The same with either of the two.
+    pub(crate) fn with(engine: Engine) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         // A test that failed has left nothing that the next one would not look for itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (daemon, image) = shared().expect("`require` found one");
+        let (daemon, image) = shared(engine).expect("`require` found one");
         Self { daemon, image, _turn: turn }
     }
 

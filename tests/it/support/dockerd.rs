@@ -1,4 +1,5 @@
-//! A Docker daemon of a test's own: its own directories, socket and processes, no network, nothing shared with another.
+//! A Docker daemon of a test's own, or a Podman service: its own directories, socket and processes, no network, nothing
+//! shared with another.
 //!
 //! It is spoken to by plain HTTP on its socket, so that what a test sees is the daemon's word and not a client's. The image
 //! comes from a root directory that `make setup` makes once. Dropping it ends the daemon and removes its directories.
@@ -29,19 +30,40 @@ const IMAGE: &str = "skillbox-test:latest";
 const KEEPER: &str = r#"
 read -r _
 pid=$(cat "$1/pid" 2>/dev/null)
-if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+case "$(cat "/proc/$pid/comm" 2>/dev/null)" in dockerd|podman)
   kill -TERM "$pid"
-  tail --pid="$pid" -f /dev/null
-fi
+  tail --pid="$pid" -f /dev/null ;;
+esac
+# Podman's containers have watchers that outlive it, and would write again what is removed below.
+for _ in $(seq 50); do
+  pgrep -f -- "-(b|-root) $1/" >/dev/null || break
+  sleep 0.1
+done
 # Where the daemon was killed, and nothing came after it.
 pkill -KILL -f -- "-address $1/exec/"
 grep " $1/" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
 rm -rf "$1"
 "#;
 
+/// What Podman is told by a file: nothing of the machine's own configuration, and nothing that it would share with another
+/// service.
+const PODMAN: &str = r#"
+[engine]
+events_logger = "file"
+lock_type = "file"
+"#;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Docker,
+    Podman,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Dockerd {
+    engine: Engine,
     child: Child,
     keeper: Child,
     directory: PathBuf,
@@ -50,14 +72,16 @@ pub(crate) struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts one, or says what is missing for that.
+    /// Starts a Docker daemon, or says what is missing for that.
     pub(crate) fn start() -> Result<Self, String> {
-        Self::start_without(None)
+        Self::start_as(Engine::Docker, None)
     }
 
-    /// The same in a mount namespace in which a directory is empty, as a daemon on another machine would have it.
-    pub(crate) fn start_without(hidden: Option<&Path>) -> Result<Self, String> {
-        find("dockerd").ok_or("there is no `dockerd` (`make setup` installs it)")?;
+    /// Either of the two; with a directory, in a mount namespace in which that is empty, as a daemon on another machine
+    /// would have it.
+    pub(crate) fn start_as(engine: Engine, hidden: Option<&Path>) -> Result<Self, String> {
+        let program = engine.program();
+        find(program).ok_or_else(|| format!("there is no `{program}` (`make setup` installs it)"))?;
         if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
             return Err("only root can start a daemon".to_owned());
         }
@@ -73,8 +97,8 @@ impl Dockerd {
             .spawn()
             .map_err(failed)?;
         let hidden = hidden.map(Path::to_owned);
-        let child = spawn(&directory, hidden.as_deref())?;
-        let mut this = Self { child, keeper, directory, hidden };
+        let child = spawn(engine, &directory, hidden.as_deref())?;
+        let mut this = Self { engine, child, keeper, directory, hidden };
         this.wait_ready()?;
         Ok(this)
     }
@@ -84,12 +108,12 @@ impl Dockerd {
         let said = || fs::read_to_string(&log).unwrap_or_default();
         let ready = wait(|| {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(Err(format!("dockerd ended with {status}: {}", said())));
+                return Some(Err(format!("the daemon ended with {status}: {}", said())));
             }
             let answer = ask(&self.directory.join("docker.sock"), "GET", "/_ping", None).ok()?;
             (answer.0 == 200).then_some(Ok(()))
         });
-        ready.unwrap_or_else(|| Err(format!("dockerd does not answer: {}", said())))
+        ready.unwrap_or_else(|| Err(format!("the daemon does not answer: {}", said())))
     }
 
     /// As `DOCKER_HOST` has it.
@@ -171,19 +195,21 @@ impl Dockerd {
     /// Starts it again on the same directories and socket.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
-        // containerd dies with it, a moment later.
-        let containerd = self.directory.join("exec/containerd/containerd.pid");
-        let pid = fs::read_to_string(&containerd).unwrap_or_default();
-        let gone = wait(|| {
-            let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-            (state.is_empty() || state.contains(") Z ")).then_some(())
-        });
-        gone.expect("containerd ends with its daemon");
-        for file in [self.directory.join("pid"), containerd] {
-            let _ = fs::remove_file(file);
+        if self.engine == Engine::Docker {
+            // A daemon that was killed cannot remove its files of process ids, and takes what they name for alive. Its
+            // containerd dies with it, a moment later.
+            let containerd = self.directory.join("exec/containerd/containerd.pid");
+            let pid = fs::read_to_string(&containerd).unwrap_or_default();
+            let gone = wait(|| {
+                let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+                (state.is_empty() || state.contains(") Z ")).then_some(())
+            });
+            gone.expect("containerd ends with its daemon");
+            for file in [self.directory.join("pid"), containerd] {
+                let _ = fs::remove_file(file);
+            }
         }
-        self.child = spawn(&self.directory, self.hidden.as_deref()).expect("it starts again");
+        self.child = spawn(self.engine, &self.directory, self.hidden.as_deref()).expect("it starts again");
         self.wait_ready().expect("it answers again");
     }
 }
@@ -201,10 +227,65 @@ impl Drop for Dockerd {
     }
 }
 
-fn spawn(directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
-    let failed = |error: io::Error| format!("dockerd could not be started: {error}");
+impl Engine {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd",
+            Self::Podman => "podman",
+        }
+    }
+
+    fn arguments(self, directory: &Path) -> Vec<String> {
+        let place = |name: &str| directory.join(name).display().to_string();
+        let socket = format!("unix://{}", place("docker.sock"));
+        let [data, exec, pid, state, networks] = ["data", "exec", "pid", "state", "networks"].map(place);
+        let arguments: Vec<&str> = match self {
+            Self::Docker => vec![
+                "--data-root",
+                &data,
+                "--exec-root",
+                &exec,
+                "--pidfile",
+                &pid,
+                "-H",
+                &socket,
+                "--bridge=none",
+                "--iptables=false",
+                "--ip-forward=false",
+                "--ip-masq=false",
+            ],
+            // With the runtime and the cgroups that work on machines without systemd, too.
+            Self::Podman => vec![
+                "--root",
+                &data,
+                "--runroot",
+                &exec,
+                "--tmpdir",
+                &state,
+                "--network-config-dir",
+                &networks,
+                "--storage-driver",
+                "overlay",
+                "--runtime",
+                "runc",
+                "--cgroup-manager",
+                "cgroupfs",
+                "system",
+                "service",
+                "--time",
+                "0",
+                &socket,
+            ],
+        };
+        arguments.into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn spawn(engine: Engine, directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
+    let failed = |error: io::Error| format!("{} could not be started: {error}", engine.program());
     let log = File::options().create(true).append(true).open(directory.join("log")).map_err(failed)?;
-    let place = |name: &str| directory.join(name).display().to_string();
+    let config = directory.join("containers.conf");
+    fs::write(&config, PODMAN).map_err(failed)?;
     let mut command = match hidden {
         None => Command::new("env"),
         Some(hidden) => {
@@ -213,16 +294,20 @@ fn spawn(directory: &Path, hidden: Option<&Path>) -> Result<Child, String> {
             command
         }
     };
-    command
-        .arg(find("dockerd").unwrap_or_else(|| "dockerd".into()))
-        .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
-        .args(["-H", &format!("unix://{}", place("docker.sock"))])
-        .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
+    let child = command
+        .arg(find(engine.program()).unwrap_or_else(|| engine.program().into()))
+        .args(engine.arguments(directory))
+        .env("CONTAINERS_CONF", config)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(failed)?)
         .stderr(log)
         .spawn()
-        .map_err(failed)
+        .map_err(failed)?;
+    if engine == Engine::Podman {
+        // It writes no such file itself, and the keeper needs it.
+        fs::write(directory.join("pid"), child.id().to_string()).map_err(failed)?;
+    }
+    Ok(child)
 }
 
 /// Where its directories go: in memory, where there is room, since images are unpacked and removed again.

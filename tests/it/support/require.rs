@@ -10,11 +10,11 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{docker, images, s3::Garage, skillbox};
+use super::{docker, dockerd::Engine, images, s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
-/// `docker`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
-/// `qemu`, `bwrap`, `pty` and `zbar`.
+/// `docker`, `podman`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`,
+/// `curl`, `qemu`, `bwrap`, `pty`, `zbar`, `pre-commit` and `skills-ref` (the reference library).
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -22,7 +22,8 @@ pub(crate) fn require(capability: &str) -> bool {
         "cgroup" => {
             missing_walls().contains(&"cgroup".to_owned()).then(|| "this user can make none".to_owned())
         }
-        "docker" => docker::missing(),
+        "docker" => docker::missing(Engine::Docker),
+        "podman" => docker::missing(Engine::Podman),
         "node" => programs(&["node", "npm"]),
         "uv" => programs(&["uv"]),
         // The server runs in this process; the name says that a run has tested it.
@@ -35,7 +36,10 @@ pub(crate) fn require(capability: &str) -> bool {
         "qemu" => programs(&["qemu-system-x86_64"]),
         "bwrap" => programs(&["bwrap"]),
         "pty" => programs(&["script"]),
+        "pre-commit" => pre_commit().is_none().then(|| "run `make setup`".to_owned()),
         "zbar" => programs(&["zbarimg"]),
+        "skills-ref" => (!skillbox::repository().join("target/tools/skills-ref/bin/python").exists())
+            .then(|| "run `make setup`".to_owned()),
         other => panic!("no test may require `{other}`: nothing here knows how to look for it"),
     };
     let Some(why) = missing else { return true };
@@ -74,6 +78,12 @@ pub(crate) fn missing_walls() -> &'static [String] {
 
 fn programs(names: &[&str]) -> Option<String> {
     names.iter().find(|name| find(name).is_none()).map(|name| format!("`{name}` is not on PATH"))
+}
+
+/// Where pre-commit is: on `PATH`, or where `make setup` puts it.
+pub(crate) fn pre_commit() -> Option<PathBuf> {
+    let installed = skillbox::repository().join("target/tools/bin/pre-commit");
+    find("pre-commit").or_else(|| installed.is_file().then_some(installed))
 }
 
 /// Where a program is.

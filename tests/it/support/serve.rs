@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) skills: Option<PathBuf>,
     /// The directory with store and log of an earlier server, to go on with.
     pub(crate) directory: Option<PathBuf>,
+    /// It is enough that it answers: it will not be ready.
+    pub(crate) unready: bool,
 }
 
 /// A running server. Dropping it ends it.
@@ -91,8 +93,9 @@ impl Serve {
             Some(Address::Tcp(after[..end?].to_owned()))
         });
         let this = Self { child, address, directory, _own: own };
+        let path = if options.unready { "/healthz" } else { "/readyz" };
         until("the server is ready", START, || {
-            (this.request("GET", "/readyz").send().status == 200).then_some(())
+            (this.request("GET", path).send().status == 200).then_some(())
         });
         this
     }

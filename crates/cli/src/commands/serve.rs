@@ -51,16 +51,13 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let cache = sandboxes::layer_cache()?;
     let (driver, target) = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
+    if reaped.runners > 0 {
+        tracing::info!(runners = reaped.runners, sandboxes = reaped.sandboxes, "remains removed");
+    }
     // A bucket that cannot be used says so in its own words, before anything else is tried on it.
-    store.check().await?;
-    let swept = store.sweep().await?;
-    if reaped.runners > 0 || swept.uploads > 0 {
-        tracing::info!(
-            runners = reaped.runners,
-            sandboxes = reaped.sandboxes,
-            uploads = swept.uploads,
-            "remains removed"
-        );
+    let is_there = store::is_there(&store, output).await?;
+    if is_there {
+        store::sweep(&store).await?;
     }
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
@@ -80,8 +77,16 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     for address in server.addresses() {
         output.note(&format!("listening at {address}"));
     }
+    let beside = async {
+        let later = async {
+            if !is_there {
+                store::sweep_later(&store).await;
+            }
+        };
+        tokio::join!(work(&server, &runner, output), later)
+    };
     tokio::select! {
-        () = work(&server, &runner, output) => {}
+        ((), ()) = beside => {}
         () = signals.next() => {}
     }
     let exit = end(&server, &mut signals).await;

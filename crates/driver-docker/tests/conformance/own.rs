@@ -1,4 +1,4 @@
-//! What is this driver's own: the two ways of layers, and a daemon that is not on this machine.
+//! What is this driver's own: the two ways of layers, a daemon that is not on this machine, and what Podman must not get.
 
 use std::fs;
 use std::io;
@@ -11,11 +11,12 @@ use std::time::Duration;
 use driver_docker::{Config, DockerDriver};
 use sandbox::conformance::CASES;
 use sandbox::{
-    Driver as _, ExecOutcome, ExecRequest, Layer, Limits, Sandbox, SandboxId, SandboxSpec, Termination,
+    Driver as _, DriverErrorKind, ExecOutcome, ExecRequest, Layer, Limits, Sandbox, SandboxId, SandboxSpec,
+    Termination,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::dockerd::Dockerd;
+use crate::dockerd::{Dockerd, Engine};
 
 /// A driver with a place of its own.
 pub(crate) async fn driver(host: String, image: &str, layers: &Path, state: &Path) -> DockerDriver {
@@ -88,11 +89,11 @@ pub(crate) async fn layers_are_mounted_where_the_daemon_sees_them(daemon: &Docke
 }
 
 /// One that does not see it gets each layer in a volume, once.
-pub(crate) async fn layers_are_volumes_where_the_daemon_does_not_see_them() {
+pub(crate) async fn layers_are_volumes_where_the_daemon_does_not_see_them(engine: Engine) {
     let place = tempfile::tempdir().expect("a directory");
     let layers = place.path().join("layers");
     let layer = layer(&layers);
-    let daemon = Dockerd::start_without(Some(&layers)).expect("a daemon");
+    let daemon = Dockerd::start_as(engine, Some(&layers)).expect("a daemon");
     let image = daemon.image().expect("an image");
     let one = driver(daemon.host(), &image, &layers, place.path()).await;
     is_seen_read_only(&one, &layer).await;
@@ -111,6 +112,46 @@ pub(crate) async fn layers_are_volumes_where_the_daemon_does_not_see_them() {
 /// Over TCP nothing of the daemon's machine can be read; out of memory is then what the daemon says.
 pub(crate) async fn out_of_memory_is_told_by_a_daemon_elsewhere(daemon: &Dockerd, image: &str) {
     let place = tempfile::tempdir().expect("a directory");
+    let driver = driver(over_tcp(daemon), image, place.path(), place.path()).await;
+    let case = CASES.iter().find(|case| case.name == "life::out_of_memory_is_reported_and_survived");
+    (case.expect("it is in the suite").run)(&driver).await;
+    let mut sandbox = Sandbox::create(&driver, &spec(Vec::new())).await.expect("a sandbox");
+    assert_eq!(shell(&mut sandbox, "exit 3").await.termination, Termination::Exited(3));
+    sandbox.destroy().await.expect("an end");
+    driver.shutdown().await.expect("an end");
+}
+
+/// Podman reads the profile from a file of its own machine, so it is used only where that is this one.
+pub(crate) async fn podman_elsewhere_is_refused(daemon: &Dockerd, image: &str) {
+    let place = tempfile::tempdir().expect("a directory");
+    let config = Config {
+        host: Some(over_tcp(daemon)),
+        runtime_directory: Some(place.path().to_owned()),
+        ..Config::new(image)
+    };
+    let error = DockerDriver::start(config).await.expect_err("a refusal");
+    assert_eq!(error.kind, DriverErrorKind::Unavailable);
+    assert!(error.message.contains("unix socket of this machine"), "{error}");
+}
+
+/// A container that is not what was asked for is no sandbox, and nothing of it stays.
+pub(crate) async fn a_profile_that_is_gone_makes_no_sandbox(daemon: &Dockerd, image: &str) {
+    let place = tempfile::tempdir().expect("a directory");
+    let layers = place.path().join("layers");
+    let driver = driver(daemon.host(), image, &layers, place.path()).await;
+    let before = (daemon.containers(), daemon.volumes());
+    let locks = place.path().join("docker");
+    let files = || fs::read_dir(&locks).expect("the locks").map(|entry| entry.expect("an entry").path());
+    let is_profile = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "seccomp");
+    fs::remove_file(files().find(is_profile).expect("a profile")).expect("it is removed");
+    Sandbox::create(&driver, &spec(Vec::new())).await.expect_err("no profile");
+    assert_eq!((daemon.containers(), daemon.volumes()), before);
+    driver.shutdown().await.expect("an end");
+    assert_eq!(files().count(), 0, "nothing is left beside the locks");
+}
+
+/// A port of this machine that leads to the daemon.
+fn over_tcp(daemon: &Dockerd) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its number").port();
     let socket = PathBuf::from(daemon.host().trim_start_matches("unix://"));
@@ -120,13 +161,7 @@ pub(crate) async fn out_of_memory_is_told_by_a_daemon_elsewhere(daemon: &Dockerd
             pump(connection, to);
         }
     });
-    let driver = driver(format!("tcp://127.0.0.1:{port}"), image, place.path(), place.path()).await;
-    let case = CASES.iter().find(|case| case.name == "life::out_of_memory_is_reported_and_survived");
-    (case.expect("it is in the suite").run)(&driver).await;
-    let mut sandbox = Sandbox::create(&driver, &spec(Vec::new())).await.expect("a sandbox");
-    assert_eq!(shell(&mut sandbox, "exit 3").await.termination, Termination::Exited(3));
-    sandbox.destroy().await.expect("an end");
-    driver.shutdown().await.expect("an end");
+    format!("tcp://127.0.0.1:{port}")
 }
 
 /// Carries bytes in both directions until one side ends.

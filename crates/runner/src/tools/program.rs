@@ -215,6 +215,7 @@ pub(crate) async fn capture_call(
     let begin = Instant::now();
     let to = Destination {
         store: &*job.core.store,
+        counts: &job.core.counts,
         trigger: job.trigger.as_str(),
         limits: job.core.config.output,
         entries: job.core.config.output_entries,

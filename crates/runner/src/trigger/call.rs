@@ -8,7 +8,7 @@ use tool::{Arguments, OutputFile, ToolCall, ToolError, ToolOutput, answer};
 use tracing::Instrument as _;
 
 use crate::{
-    CallAnswer, CallError, CallOptions, CallReport, TriggerId,
+    CallAnswer, CallError, CallOptions, CallOutcome, CallReport, TriggerId,
     pending::CallReply,
     progress::{ProgressKind, ProgressLog},
     runner::Core,
@@ -122,6 +122,7 @@ impl Job {
             }
             Err(Stop::Refused(refusal)) => {
                 tracing::warn!(error = %refusal, "a tool call was refused");
+                self.core.counts.call(report.tool, CallOutcome::Refused);
                 self.finished(None, Some("BUSY".to_owned()), report.took);
                 return Done { lease, had_sandbox: self.had_sandbox, files, reply: Err(refusal) };
             }
@@ -137,6 +138,7 @@ impl Job {
             code = answer.code.map(tool::ErrorCode::as_str),
             "a tool call is done"
         );
+        self.core.counts.call(report.tool, CallOutcome::of(answer.code, &report));
         self.finished(exit_code, answer.code.map(|code| code.to_string()), report.took);
         let reply = Ok(Arc::new(CallAnswer { answer, report }));
         Done { lease, had_sandbox: self.had_sandbox, files, reply }

@@ -335,6 +335,7 @@ impl Lease {
         }
         let to = Destination {
             store: &*core.store,
+            counts: &core.counts,
             trigger: trigger.as_str(),
             limits: core.config.output,
             entries: core.config.output_entries,

@@ -576,3 +576,22 @@ fn the_place_of_skill_md_is_clear() {
     assert_eq!(unpacked.top(), Some("a"));
     assert!(unpacked.root().join("b/c").is_file());
 }
+
+#[test]
+fn what_never_belongs_to_a_skill_can_be_removed() {
+    let zip = Zip::new([
+        Item::file("qr-code/SKILL.md", SKILL),
+        Item::file("qr-code/scripts/run.sh", b"#!/bin/sh\n").mode(0o100_755),
+        Item::file("qr-code/.git/hooks/post-checkout", b"#!/bin/sh\n").mode(0o100_755),
+        Item::directory("qr-code/assets/.git/"),
+        Item::file("qr-code/.env", b"LD_PRELOAD=x\n"),
+    ]);
+    let (_parent, mut unpacked) = accepted(&zip.build());
+    let files: Vec<_> = unpacked.files().iter().map(|file| (file.path.as_str(), file.executable)).collect();
+    assert_eq!(files, [("SKILL.md", false), ("scripts/run.sh", true)]);
+    let removed: Vec<String> = unpacked.remove_foreign().unwrap().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(removed, [".env", ".git", "assets/.git"]);
+    let root = unpacked.root();
+    assert!(!root.join(".git").exists() && !root.join(".env").exists() && root.join("assets").is_dir());
+    assert!(root.join("scripts/run.sh").exists());
+}

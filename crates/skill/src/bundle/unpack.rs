@@ -5,6 +5,7 @@
 //! 0644, 0755 for files that were executable and directories; times, owners and special bits of the bundle are dropped.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, OpenOptions, Permissions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -20,7 +21,11 @@ use super::{
     check::{Plan, PlannedEntry},
     error::BundleError,
 };
-use crate::content::Folder;
+use crate::{
+    content::Folder,
+    ignored::{Foreign, foreign_part},
+    skill::SkillFile,
+};
 
 const BUFFER: usize = 64 * 1024;
 /// The longest path that Linux takes, with its NUL.
@@ -31,6 +36,8 @@ const PATH_MAX: usize = 4096;
 pub struct UnpackedBundle {
     directory: TempDir,
     top: Option<String>,
+    files: Vec<SkillFile>,
+    foreign: BTreeMap<String, Foreign>,
 }
 
 impl UnpackedBundle {
@@ -42,6 +49,22 @@ impl UnpackedBundle {
     /// The name of the top folder in the bundle, when it had one.
     pub fn top(&self) -> Option<&str> {
         self.top.as_deref()
+    }
+
+    /// The files on disk that may belong to a skill, sorted by path.
+    pub fn files(&self) -> &[SkillFile] {
+        &self.files
+    }
+
+    /// Removes from disk what never belongs to a skill, and gives the paths. A folder that somebody will work in must not
+    /// have a stranger's `.git`: its hooks and settings run programs.
+    pub fn remove_foreign(&mut self) -> io::Result<Vec<(String, Foreign)>> {
+        let root = self.root();
+        for path in self.foreign.keys() {
+            let full = root.join(path);
+            if full.is_dir() { fs::remove_dir_all(full)? } else { fs::remove_file(full)? }
+        }
+        Ok(std::mem::take(&mut self.foreign).into_iter().collect())
     }
 
     /// Moves the skill's folder to `destination` at once (on the same file system; nothing or an empty directory may be there).
@@ -96,7 +119,8 @@ pub(super) fn write(
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(parent)
         .map_err(failed(parent))?;
-    let unpacked = UnpackedBundle { directory, top: plan.top.clone() };
+    let (files, foreign) = listed(plan);
+    let unpacked = UnpackedBundle { directory, top: plan.top.clone(), files, foreign };
     let root = unpacked.root();
     make_directory(&root, Path::new("")).map_err(failed(&root))?;
     for planned in &plan.entries {
@@ -119,6 +143,22 @@ pub(super) fn write(
         file.set_permissions(Permissions::from_mode(mode)).map_err(failed(path))?;
     }
     Ok(unpacked)
+}
+
+/// The files of `plan` that may belong to a skill, and the topmost paths of what never does.
+fn listed(plan: &Plan) -> (Vec<SkillFile>, BTreeMap<String, Foreign>) {
+    let (mut files, mut foreign) = (Vec::new(), BTreeMap::new());
+    for planned in &plan.entries {
+        let Some(path) = &planned.path else { continue };
+        if let Some((part, reason)) = foreign_part(path, planned.directory) {
+            foreign.insert(part.to_owned(), reason);
+        } else if !planned.directory {
+            let (path, size, executable) = (path.clone(), planned.entry.size, planned.executable);
+            files.push(SkillFile { path, size, executable });
+        }
+    }
+    files.sort_by(|left, right| left.path.cmp(&right.path));
+    (files, foreign)
 }
 
 /// Makes the directory `path` below `root`, with its parents, all with mode 0755.
