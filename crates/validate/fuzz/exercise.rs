@@ -41,7 +41,8 @@ pub fn exercise(bytes: &[u8]) {
             }
             let Ok(fixed) = fix(&draft, &found) else { continue };
             // What is mended is still something that can be checked.
-            let mended = fixed.texts.iter().map(|(path, (_, after))| (path.clone(), after.clone().into_bytes()));
+            let mended =
+                fixed.texts.iter().map(|(path, (_, after))| (path.clone(), after.clone().into_bytes()));
             let mut files: std::collections::BTreeMap<String, Vec<u8>> =
                 files.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect();
             files.extend(mended);

@@ -1,6 +1,6 @@
 //! What the program in the sandbox reports, and what that means for the author of the skill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use skill::{Diagnostic, Location, Rule, Span};
@@ -66,7 +66,13 @@ impl Looked {
     pub(super) fn diagnostics(&self, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
         // The report comes out of a sandbox: a path that is none of them means nothing.
         let Some(text) = texts.get(&self.path) else { return Vec::new() };
-        self.found.iter().map(|found| found.diagnostic(&self.path, text)).collect()
+        let mut missing = BTreeSet::new();
+        self.found
+            .iter()
+            // A package that is missing is missing in every line that imports from it.
+            .filter(|found| found.kind != FoundKind::Missing || missing.insert(found.module.as_str()))
+            .map(|found| found.diagnostic(&self.path, text))
+            .collect()
     }
 }
 

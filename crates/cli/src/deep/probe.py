@@ -60,6 +60,9 @@ def package_of(path, tree):
     """The package that a module belongs to, and the folder that the package is in."""
     started = any(is_main(node) for node in tree.body)
     levels = [node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    # A script that is started by its path finds what is beside it, also where that is a package.
+    if started and not any(levels):
+        return None, os.path.dirname(path)
     depth = 0
     folder = os.path.dirname(path)
     while os.path.exists(os.path.join(folder, "__init__.py")):
@@ -137,6 +140,9 @@ def child(path, notes):
         return
     package, folder = package_of(full, tree)
     sys.path[0] = folder
+    # A module is imported by a script beside it, or above it.
+    if folder != os.path.dirname(full):
+        sys.path.append(os.path.dirname(full))
     sys.argv = [full]
     module = types.ModuleType("__probe__")
     module.__dict__.update(__file__=full, __package__=package)
