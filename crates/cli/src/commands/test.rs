@@ -82,7 +82,8 @@ pub(crate) fn execute(command: &Test, global: &Global, output: Output) -> Result
         output.note(&counts(&ran.counts, took));
     }
     if ran.interrupted {
-        return Err(CommandError::interrupted());
+        // The one document of JSON is there already, and says what was not run.
+        return if output.json { Ok(Exit::INTERRUPTED) } else { Err(CommandError::interrupted()) };
     }
     Ok(exit(&ran.counts))
 }

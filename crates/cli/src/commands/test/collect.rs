@@ -87,13 +87,13 @@ impl Collected {
     fn directory(&mut self, path: &Path) -> Result<(), CommandError> {
         let directory = SkillDirectory::open(path, &SourceLimits::default())
             .map_err(|error| CommandError::io(format!("`{}` cannot be read", path.display()), &error))?;
-        for problem in directory.problems() {
-            // What cannot be loaded cannot be tested, and must not look as if it were fine.
+        // What cannot be loaded cannot be tested, and must not look as if it were fine.
+        if let [problem, ..] = directory.problems() {
             return Err(match problem {
                 SourceProblem::NotLoaded { path, error } => {
                     let mut of_skill = CommandError::from(error);
                     of_skill.message = format!("`{}`: {}", path.display(), of_skill.message);
-                    of_skill
+                    of_skill.hint("run `skillbox validate` on the directory to see everything that is wrong")
                 }
                 other => CommandError::of(Kind::User, "SKILL_UNREADABLE", other),
             });
