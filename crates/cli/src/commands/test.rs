@@ -20,6 +20,7 @@ use crate::{
     files::OutputDirectory,
     interrupt::{Interrupt, block_on},
     output::{self, DIM, Output},
+    progress::Counter,
     sandboxes::{self, OneRunner},
     skills,
 };
@@ -193,6 +194,7 @@ async fn run(
     let mut ran =
         Ran { counts: Counts::default(), reports: Vec::new(), kept: Vec::new(), interrupted: false };
     let mut failed = None;
+    let counter = Counter::new(show.output, cases.len());
     // Nobody reads what would come, or it cannot be written: the rest need not run.
     let stop = cancel.child_token();
     ran.counts = skill_test::run(&one.runner, cases, &options, &stop, async |case, report| {
@@ -200,7 +202,7 @@ async fn run(
         let kept = keep(case, report, show, &one.runner).await;
         let told = kept.and_then(|kept| {
             ran.kept.push(kept.clone());
-            tell(case, previous, report, kept.as_deref(), show)
+            counter.done(|| tell(case, previous, report, kept.as_deref(), show))
         });
         ran.reports.push(report.clone());
         if let Err(error) = told {
@@ -209,6 +211,7 @@ async fn run(
         }
     })
     .await;
+    drop(counter);
     one.stop().await;
     ran.interrupted = cancel.is_cancelled();
     match failed {
