@@ -14,7 +14,8 @@ use crate::{
     error::{CommandError, Kind},
     escape,
     exit::Exit,
-    output::{BAD, DIM, Output},
+    files,
+    output::{self, BAD, DIM, Output},
 };
 
 /// The longest line of a test file that is shown, in characters.
@@ -167,8 +168,8 @@ impl Place {
 impl Origin {
     fn shown(&self, file: &str) -> String {
         match self {
-            Self::Folder(folder) => crate::files::shown(&folder.join(file)),
-            Self::Bundle(bundle) => format!("{}:{}", crate::files::shown(bundle), escape::line(file)),
+            Self::Folder(folder) => files::shown(&folder.join(file)),
+            Self::Bundle(bundle) => format!("{}:{}", files::shown(bundle), escape::line(file)),
         }
     }
 }
@@ -215,7 +216,7 @@ impl Problems {
             output
                 .print_json(&json!({"error": self.summary(), "code": "TESTS_BROKEN", "problems": entries}))?;
         } else {
-            crate::output::print(&self.text())?;
+            output::print(&self.text())?;
             output.note(&format!("{}; nothing was run", self.summary()));
         }
         Ok(Exit::USAGE)
