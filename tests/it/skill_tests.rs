@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     bundle,
+    docker::Turn,
     remains::{Belongings, left},
     require::require,
     skillbox::{Ran, command, example, run, run_in},
@@ -82,6 +83,47 @@ fn a_bundle_brings_its_tests() {
     assert!(ran.stdout.contains("✓ reports on the sample"), "{}", ran.stdout);
     let ran = run_in(top.path(), &["test", "text-report.skill", "--update"]);
     assert_eq!(ran.code(), 2, "{}", ran.stderr);
+}
+
+/// The path is the same under every driver, so the tests of a skill are, too.
+#[test]
+fn the_docker_driver_gives_the_same() {
+    if !require("docker") {
+        return;
+    }
+    let turn = Turn::take();
+    let mut test = command();
+    test.envs(turn.options().env).args(["--driver", "docker", "--image", turn.image(), "test"]);
+    let ran = test.arg(example("text-report")).output().unwrap();
+    let stdout = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{stdout}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(stdout.contains("✓ reports on the sample"), "{stdout}");
+    turn.nothing_left();
+}
+
+#[test]
+fn a_directory_with_a_broken_skill_is_not_fine() {
+    let (top, root) = skill(&[(
+        "a.test.yaml",
+        &cases("  - name: a\n    run: { script: say.sh }\n    expect: { exit_code: 0 }\n"),
+    )]);
+    fs::create_dir(top.path().join("broken")).unwrap();
+    fs::write(top.path().join("broken/SKILL.md"), "no frontmatter\n").unwrap();
+    let ran = run_in(top.path(), &["test", "--list"]);
+    assert_eq!(ran.code(), 2, "{}", ran.stdout);
+    assert!(ran.stderr.contains("broken") && ran.stderr.contains("skillbox validate"), "{}", ran.stderr);
+    // The same skill by two names is one skill; two skills of one name are a mistake.
+    let twice = ["test", "--list", "small", "small/tests/a.test.yaml"];
+    assert_eq!(run_in(top.path(), &twice).success().stdout, "small › a\n");
+    fs::create_dir(top.path().join("other")).unwrap();
+    fs::copy(root.join("SKILL.md"), top.path().join("other/SKILL.md")).unwrap();
+    let ran = run_in(top.path(), &["test", "--list", "small", "other"]);
+    assert_eq!(
+        (ran.code(), ran.stderr.contains("two of the skills are called `small`")),
+        (2, true),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -157,11 +199,10 @@ fn mistakes_in_a_test_file_are_shown_before_anything_runs() {
     assert_eq!(document.code(), 2);
     let document = document.json();
     assert_eq!(document["code"], "TESTS_BROKEN");
-    let problem = &document["problems"][0];
-    assert_eq!(
-        (&problem["file"], &problem["line"], &problem["column"]),
-        (&json!("tests/a.test.yaml"), &json!(9), &json!(7))
-    );
+    let problem = &document["problems"][1];
+    let told = json!({"file": "tests/a.test.yaml", "line": 9, "column": 7, "message": "unknown key `stdot` in `expect`",
+        "help": "did you mean `stdout`?"});
+    assert_eq!(*problem, told);
     // The other files of the skill do not matter to one that is asked for.
     let only = run_in(&root, &["test", "tests/d.test.yaml"]);
     assert_eq!((only.code(), only.stdout.contains("a.test.yaml")), (2, false), "{}", only.stdout);

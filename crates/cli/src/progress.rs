@@ -1,5 +1,5 @@
-//! Progress of dependencies on standard error: one line that spins and goes away. Nothing at all where it would not be
-//! seen or would disturb.
+//! Progress of what takes a while, on standard error: one line that spins and goes away. Nothing at all where it would not
+//! be seen or would disturb.
 
 use std::time::Duration;
 
@@ -47,6 +47,49 @@ impl Progress {
 }
 
 impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// How many of several things are done.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    bar: Option<ProgressBar>,
+}
+
+impl Counter {
+    /// A line that is shown at once.
+    pub(crate) fn new(output: Output, total: usize) -> Self {
+        let bar = output.progress.then(|| {
+            let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner:.cyan} {pos} of {len} done {elapsed:.dim}")
+            {
+                bar.set_style(style);
+            }
+            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// One more is done. What is printed meanwhile does not mix with the line.
+    pub(crate) fn done<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.suspend(print)
+            }
+            None => print(),
+        }
+    }
+}
+
+impl Drop for Counter {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -114,11 +114,15 @@ impl Step {
 /// Everything that is wrong with it.
 pub fn parse(path: &str, text: &str, slug: &str) -> Result<TestFile, Vec<Problem>> {
     let mut problems = Problems::new(path);
-    let cases = yaml::parse(text, &mut problems).map(|root| file(&root, slug, &mut problems));
-    match (cases, problems.len()) {
-        (Some(cases), 0) => Ok(TestFile { path: path.to_owned(), cases }),
-        _ => Err(problems.into_list()),
-    }
+    let file = read(path, text, slug, &mut problems);
+    if problems.len() == 0 { Ok(file) } else { Err(problems.into_list()) }
+}
+
+/// The same, with the cases in which nothing is wrong where there are problems: what they name can be looked for then.
+pub(crate) fn read(path: &str, text: &str, slug: &str, problems: &mut Problems) -> TestFile {
+    let root = yaml::parse(text, problems);
+    let cases = root.map(|root| file(&root, slug, problems)).unwrap_or_default();
+    TestFile { path: path.to_owned(), cases }
 }
 
 fn file(root: &Node, slug: &str, problems: &mut Problems) -> Vec<Case> {
@@ -141,7 +145,8 @@ fn file(root: &Node, slug: &str, problems: &mut Problems) -> Vec<Case> {
     }
     let mut cases: Vec<Case> = Vec::new();
     for item in items {
-        let Some(case) = case(item, slug, problems) else { continue };
+        let before = problems.len();
+        let Some(case) = case(item, slug, problems).filter(|_| problems.len() == before) else { continue };
         if let Some(first) = cases.iter().find(|other| other.name == case.name) {
             let line = first.span.start.line;
             problems.add(case.span, format!("another case in line {line} has the same name"));

@@ -85,7 +85,7 @@ fn read(skill: &Skill, path: &str, size: u64) -> Result<TestFile, Vec<Problem>> 
             return Err(problems.into_list());
         }
     };
-    let mut file = format::parse(path, &text, skill.name().as_str())?;
+    let mut file = format::read(path, &text, skill.name().as_str(), &mut problems);
     let folder = place::folder(path);
     for case in &mut file.cases {
         check_case(skill, folder, case, &mut problems);
@@ -135,7 +135,9 @@ fn find(skill: &Skill, folder: &str, named: &At<String>, problems: &mut Problems
     };
     if skill.file(&path).is_none() {
         let all: Vec<&str> = skill.files().iter().map(|file| file.path.as_str()).collect();
+        let is_link = skill.root().is_some_and(|root| root.join(&path).is_symlink());
         let help = match nearest(&path, &all) {
+            _ if is_link => "a link that leads out of the skill is no file of it".to_owned(),
             Some(near) => format!("there is `{near}`"),
             None => "paths are relative to the folder of the test file".to_owned(),
         };

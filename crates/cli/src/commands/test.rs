@@ -6,7 +6,12 @@
 mod collect;
 mod report;
 
-use std::{path::Path, sync::Arc, thread, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use runner::Runner;
 use serde_json::{Value, json};
@@ -14,18 +19,19 @@ use skill_test::{CaseReport, Counts, Options, Selected, Status};
 
 use crate::{
     args::{Global, Test},
-    error::CommandError,
+    error::{CommandError, Kind},
     escape,
     exit::Exit,
-    files::OutputDirectory,
+    files::{self, NotDelivered, OutputDirectory},
     interrupt::{Interrupt, block_on},
     output::{self, DIM, Output},
+    progress::Counter,
     sandboxes::{self, OneRunner},
     skills,
 };
 
 pub(crate) use self::{
-    collect::{Place, Problems, collect, has_skill_file},
+    collect::{Collected, Place, Problems, collect, has_skill_file},
     report::{counts, failure_lines, line_of, short_name, width},
 };
 
@@ -41,6 +47,7 @@ pub(crate) fn execute(command: &Test, global: &Global, output: Output) -> Result
     if all.is_empty() {
         return Err(no_tests(&command.paths));
     }
+    note_untested(&collected, output);
     let cases = filtered(&all, command.filter.as_deref());
     if cases.is_empty() {
         let filter = command.filter.as_deref().unwrap_or_default();
@@ -82,7 +89,8 @@ pub(crate) fn execute(command: &Test, global: &Global, output: Output) -> Result
         output.note(&counts(&ran.counts, took));
     }
     if ran.interrupted {
-        return Err(CommandError::interrupted());
+        // The one document of JSON is there already, and says what was not run.
+        return if output.json { Ok(Exit::INTERRUPTED) } else { Err(CommandError::interrupted()) };
     }
     Ok(exit(&ran.counts))
 }
@@ -95,20 +103,24 @@ fn exit(counts: &Counts) -> Exit {
     }
 }
 
-fn no_tests(paths: &[std::path::PathBuf]) -> CommandError {
+fn no_tests(paths: &[PathBuf]) -> CommandError {
     let shown: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
-    CommandError::new(
-        crate::error::Kind::User,
-        "NO_TESTS",
-        format!("there are no tests in {}", shown.join(", ")),
-    )
-    .hint(
+    CommandError::new(Kind::User, "NO_TESTS", format!("there are no tests in {}", shown.join(", "))).hint(
         "a test is a file such as tests/first.test.yaml in the skill's folder:\n\
              \n    version: 1\n    cases:\n      - name: makes a chart\n        \
              run: { script: chart.py, args: [\"--title\", \"Sales\"] }\n        \
              expect: { files: [{ path: chart.png, media_type: image/png }] }\n\
              \ndocs/testing-skills.md explains what else there is",
     )
+}
+
+/// Skills without tests are no mistake, but easily forgotten among others.
+fn note_untested(collected: &Collected, output: Output) {
+    let untested = collected.suites.iter().filter(|(_, suite)| suite.cases() == 0);
+    let names: Vec<&str> = untested.map(|(_, suite)| suite.skill.name().as_str()).collect();
+    if !names.is_empty() {
+        output.note(&format!("no tests in {}", names.join(", ")));
+    }
 }
 
 /// The cases whose title has `filter` in it, or matches it.
@@ -145,7 +157,7 @@ struct Ran {
     /// In the order of the cases.
     reports: Vec<CaseReport>,
     /// Where the output files of failed cases are, by the number of the case.
-    kept: Vec<Option<std::path::PathBuf>>,
+    kept: Vec<Option<PathBuf>>,
     interrupted: bool,
 }
 
@@ -192,6 +204,7 @@ async fn run(
     let mut ran =
         Ran { counts: Counts::default(), reports: Vec::new(), kept: Vec::new(), interrupted: false };
     let mut failed = None;
+    let counter = Counter::new(show.output, cases.len());
     // Nobody reads what would come, or it cannot be written: the rest need not run.
     let stop = cancel.child_token();
     ran.counts = skill_test::run(&one.runner, cases, &options, &stop, async |case, report| {
@@ -199,7 +212,7 @@ async fn run(
         let kept = keep(case, report, show, &one.runner).await;
         let told = kept.and_then(|kept| {
             ran.kept.push(kept.clone());
-            tell(case, previous, report, kept.as_deref(), show)
+            counter.done(|| tell(case, previous, report, kept.as_deref(), show))
         });
         ran.reports.push(report.clone());
         if let Err(error) = told {
@@ -208,6 +221,7 @@ async fn run(
         }
     })
     .await;
+    drop(counter);
     one.stop().await;
     ran.interrupted = cancel.is_cancelled();
     match failed {
@@ -241,7 +255,7 @@ fn tell(
     text.push_str(&line_of(case, report, show.width));
     text.push_str(&failure_lines(case, report, show.places, show.output.verbose));
     if let Some(kept) = kept {
-        text.push_str(&format!("      {DIM}kept in {}{DIM:#}\n", crate::files::shown(kept)));
+        text.push_str(&format!("      {DIM}kept in {}{DIM:#}\n", files::shown(kept)));
     }
     output::print(&text)
 }
@@ -252,7 +266,7 @@ async fn keep(
     report: &CaseReport,
     show: &Show<'_>,
     runner: &Runner,
-) -> Result<Option<std::path::PathBuf>, CommandError> {
+) -> Result<Option<PathBuf>, CommandError> {
     let Some(directory) = &show.command.keep else { return Ok(None) };
     if report.status != Status::Failed || report.files.is_empty() {
         return Ok(None);
@@ -260,11 +274,11 @@ async fn keep(
     let place = directory.join(case.suite.skill.name().as_str()).join(short_name(&case.case().name));
     let delivered = OutputDirectory::new(&place).deliver(&report.files, &**runner.store()).await;
     for file in &delivered {
-        if let Err(crate::files::NotDelivered::Lost(why)) = &file.place {
+        if let Err(NotDelivered::Lost(why)) = &file.place {
             let message = format!("output file `{}` could not be kept", file.file.name);
             return Err(CommandError {
                 causes: vec![why.clone()],
-                ..CommandError::new(crate::error::Kind::User, "OUTPUT_LOST", message)
+                ..CommandError::new(Kind::User, "OUTPUT_LOST", message)
             });
         }
     }
@@ -275,11 +289,11 @@ fn write_junit(
     file: &Path,
     cases: &[Selected],
     reports: &[CaseReport],
-    took: std::time::Duration,
+    took: Duration,
 ) -> Result<(), CommandError> {
     let all: Vec<_> = cases.iter().cloned().zip(reports.iter().cloned()).collect();
     let xml = skill_test::junit(&all, took)
-        .map_err(|error| CommandError::of(crate::error::Kind::Internal, "INTERNAL", &error))?;
+        .map_err(|error| CommandError::of(Kind::Internal, "INTERNAL", &error))?;
     std::fs::write(file, xml)
         .map_err(|error| CommandError::io(format!("`{}` cannot be written", file.display()), &error))
 }

@@ -5,6 +5,7 @@ use sandbox::{
     fake::{FakeState, Fault, Program, Request},
 };
 use serde_json::json;
+use skill::{Catalog, Skill};
 use tokio::time::{Instant, advance, sleep};
 
 use super::{Bench, call, code, code_for, id, seconds};
@@ -250,4 +251,23 @@ async fn progress_tells_the_whole_story() {
     ];
     assert_eq!(kinds, expected);
     assert!(bench.runner.progress(&id("none"), None).is_none());
+}
+
+/// Whoever works on a skill has other files in it from call to call; triggers that use the old ones are not disturbed.
+#[tokio::test(start_paused = true)]
+async fn other_skills_take_the_place_of_all_that_there_are() {
+    let bench = Bench::new();
+    bench.declare("old", &["notes"]).await;
+    let text = |description: &str| format!("---\nname: notes\ndescription: {description}\n---\nBody\n");
+    let new = Skill::from_files([("SKILL.md", text("Does other things."))]).unwrap();
+    bench.runner.skills().replace(Catalog::from_skills([new])).await;
+    let names: Vec<String> =
+        bench.runner.skills().list().iter().map(|entry| entry.skill.name().to_string()).collect();
+    assert_eq!(names, ["notes"]);
+    bench.declare("new", &["notes"]).await;
+    let read =
+        |trigger: &'static str| bench.result(trigger, call("c", "skill_read", json!({"skill": "notes"})));
+    let (old, new) = (read("old").await["content"].to_string(), read("new").await["content"].to_string());
+    assert!(!old.contains("other things") && new.contains("other things"), "{old} {new}");
+    bench.runner.shutdown().await;
 }

@@ -67,7 +67,7 @@ fn seen(text: &str, named: &Named<'_>) -> String {
         _ => {
             let excerpt: String = text.chars().take(EXCERPT).collect();
             let more = if excerpt.len() < text.len() { "…" } else { "" };
-            format!(", got {:?}{more}", excerpt)
+            format!(", got {excerpt:?}{more}")
         }
     }
 }

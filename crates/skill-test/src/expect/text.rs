@@ -68,15 +68,14 @@ pub(crate) fn of_fields(fields: &Fields<'_>, problems: &mut Problems) -> Vec<At<
     {
         checks.push(At::new(TextCheck::Equals(text), node.span));
     }
-    let parts: [(_, fn(String) -> TextCheck); 2] =
-        [("contains", TextCheck::Contains), ("not_contains", TextCheck::NotContains)];
-    for (key, check) in parts {
+    for key in ["contains", "not_contains"] {
         let Some(node) = fields.get(key) else { continue };
         for part in fields::texts(node, &format!("`{key}`"), problems) {
             if part.value.is_empty() {
                 problems.add(part.span, format!("`{key}` must not be empty: that is in every text"));
                 continue;
             }
+            let check = if key == "contains" { TextCheck::Contains } else { TextCheck::NotContains };
             checks.push(At::new(check(part.value), part.span));
         }
     }

@@ -24,7 +24,8 @@ fn every_mistake_is_told_with_its_place() {
             Ok(_) => vec!["nothing".to_owned()],
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         };
-        (expected.sort(), got.sort());
+        expected.sort();
+        got.sort();
         if got != expected {
             wrong.push(format!("{text}\n  expected {expected:#?}\n  got {got:#?}"));
         }

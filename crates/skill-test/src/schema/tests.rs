@@ -69,6 +69,36 @@ fn the_examples_are_good_for_both() {
     assert!(seen >= 3, "{seen}");
 }
 
+/// What authors copy must work.
+#[test]
+fn the_examples_of_the_documents_are_good_for_both() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/testing-skills.md");
+    let document = fs::read_to_string(document).unwrap();
+    let mut seen = 0;
+    for block in document.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        // A part of a file: a case, or what is in one.
+        let text = if block.contains("version: 1") {
+            block.to_owned()
+        } else if block.starts_with("- name:") {
+            let cases: String = block.lines().map(|line| format!("  {line}\n")).collect();
+            format!("version: 1\ncases:\n{cases}")
+        } else {
+            let rest = if block.contains("expect:") {
+                String::new()
+            } else {
+                "expect: { exit_code: 0 }\n".to_owned()
+            };
+            crate::samples::case(&format!("run: {{ script: a }}\n{block}{rest}"))
+        };
+        seen += 1;
+        format::parse("t.yaml", &text, "x").unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+        let document = json(&text).unwrap();
+        let errors: Vec<String> = validator().iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{text}: {errors:#?}");
+    }
+    assert!(seen >= 5, "{seen}");
+}
+
 /// A key that one of the two does not know would be a key that authors cannot use.
 #[test]
 fn both_know_the_same_keys() {

@@ -79,13 +79,11 @@ impl Watch {
         Ok(Self { root, output, seen, happened, _watcher: watcher })
     }
 
-    /// Waits until a file is another than it was. May be dropped and called again.
+    /// Waits until a file is another than it was. May be dropped and called again: it looks before it waits, so that an event
+    /// that was taken by a call that was dropped is not missed.
     pub(crate) async fn changed(&self) {
-        loop {
+        while self.now().await == self.seen {
             self.happened.notified().await;
-            if self.now().await != self.seen {
-                return;
-            }
         }
     }
 
@@ -207,7 +205,10 @@ mod tests {
         fs::create_dir(&output).unwrap();
         fs::write(output.join("chart.png"), "x").unwrap();
         _ = fs::read(root.join("assets/b.txt")).unwrap();
+        assert!(timeout(Duration::from_millis(300), watch.changed()).await.is_err());
         fs::write(root.join("SKILL.md"), "x").unwrap();
+        // Whoever stopped waiting in the middle does not miss it.
+        _ = timeout(Duration::ZERO, watch.changed()).await;
         assert_eq!(next(&mut watch).await, ["SKILL.md"]);
     }
 }

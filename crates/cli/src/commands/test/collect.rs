@@ -14,7 +14,8 @@ use crate::{
     error::{CommandError, Kind},
     escape,
     exit::Exit,
-    output::{BAD, DIM, Output},
+    files,
+    output::{self, BAD, DIM, Output},
 };
 
 /// The longest line of a test file that is shown, in characters.
@@ -87,13 +88,13 @@ impl Collected {
     fn directory(&mut self, path: &Path) -> Result<(), CommandError> {
         let directory = SkillDirectory::open(path, &SourceLimits::default())
             .map_err(|error| CommandError::io(format!("`{}` cannot be read", path.display()), &error))?;
-        for problem in directory.problems() {
-            // What cannot be loaded cannot be tested, and must not look as if it were fine.
+        // What cannot be loaded cannot be tested, and must not look as if it were fine.
+        if let [problem, ..] = directory.problems() {
             return Err(match problem {
                 SourceProblem::NotLoaded { path, error } => {
                     let mut of_skill = CommandError::from(error);
                     of_skill.message = format!("`{}`: {}", path.display(), of_skill.message);
-                    of_skill
+                    of_skill.hint("run `skillbox validate` on the directory to see everything that is wrong")
                 }
                 other => CommandError::of(Kind::User, "SKILL_UNREADABLE", other),
             });
@@ -167,8 +168,8 @@ impl Place {
 impl Origin {
     fn shown(&self, file: &str) -> String {
         match self {
-            Self::Folder(folder) => crate::files::shown(&folder.join(file)),
-            Self::Bundle(bundle) => format!("{}:{}", crate::files::shown(bundle), escape::line(file)),
+            Self::Folder(folder) => files::shown(&folder.join(file)),
+            Self::Bundle(bundle) => format!("{}:{}", files::shown(bundle), escape::line(file)),
         }
     }
 }
@@ -215,7 +216,7 @@ impl Problems {
             output
                 .print_json(&json!({"error": self.summary(), "code": "TESTS_BROKEN", "problems": entries}))?;
         } else {
-            crate::output::print(&self.text())?;
+            output::print(&self.text())?;
             output.note(&format!("{}; nothing was run", self.summary()));
         }
         Ok(Exit::USAGE)
