@@ -359,9 +359,12 @@ fn lines(text: &str, start: usize) -> impl Iterator<Item = (usize, &str, usize)>
     })
 }
 
+/// A text with quotes put in, and which bytes of the original each of them replaced.
+type Quoted = (String, Vec<(Range<usize>, String)>);
+
 /// The text with plain values in single quotes where they contain what YAML would misread, and what was replaced by what;
 /// `None` when there are none.
-fn quote_plain_values(text: &str) -> Option<(String, Vec<(Range<usize>, String)>)> {
+fn quote_plain_values(text: &str) -> Option<Quoted> {
     let all: Vec<(usize, &str, usize)> = lines(text, 0).collect();
     let mut out = String::with_capacity(text.len() + 64);
     let mut edits = Vec::new();

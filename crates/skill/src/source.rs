@@ -187,7 +187,7 @@ impl Search<'_> {
                     Ok(false) => return Ok(()),
                     Err(source) if directory == root => return Err(source),
                     Err(source) => {
-                        self.found.problems.push(SourceProblem::Unreadable { path: directory, source })
+                        self.found.problems.push(SourceProblem::Unreadable { path: directory, source });
                     }
                 }
             }

@@ -6,7 +6,7 @@ use skill::{BundleLimits, Draft, Edit, Profile};
 use validate::{Options, check, fix};
 
 /// Reads `bytes` as every kind of file that is looked into, checks them under all profiles, mends them, and checks again.
-pub fn exercise(bytes: &[u8]) {
+pub(crate) fn exercise(bytes: &[u8]) {
     if bytes.starts_with(b"PK") {
         if let Ok(draft) = Draft::from_bundle(Cursor::new(bytes), &BundleLimits::default()) {
             let _found = check(&draft, &Options::default());

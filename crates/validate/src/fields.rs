@@ -181,23 +181,25 @@ fn metadata(subject: &Subject<'_>, found: &mut Findings) {
                         .with_help("write it as one text, such as `a, b`"),
                 );
             }
-            Value::Text(content) if name == "version" && content.parse::<f64>().is_ok() => {
-                // In quotes it is text for every reader.
-                if text.content.get(range.clone()) == Some(content.as_str()) {
-                    found.push(
-                        Diagnostic::new(
-                            Rule::METADATA_NUMBER,
-                            text.at(range.clone()),
-                            format!("many readers take `{content}` for a number and drop zeros at its end"),
-                        )
-                        .with_help("put it in quotes")
-                        .with_fix([Edit::Replace {
-                            file: text.path.clone(),
-                            range,
-                            text: format!("\"{content}\""),
-                        }]),
-                    );
-                }
+            // In quotes it is text for every reader.
+            Value::Text(content)
+                if name == "version"
+                    && content.parse::<f64>().is_ok()
+                    && text.content.get(range.clone()) == Some(content.as_str()) =>
+            {
+                found.push(
+                    Diagnostic::new(
+                        Rule::METADATA_NUMBER,
+                        text.at(range.clone()),
+                        format!("many readers take `{content}` for a number and drop zeros at its end"),
+                    )
+                    .with_help("put it in quotes")
+                    .with_fix([Edit::Replace {
+                        file: text.path.clone(),
+                        range,
+                        text: format!("\"{content}\""),
+                    }]),
+                );
             }
             _ => {}
         }

@@ -10,14 +10,16 @@ fn inputs() -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut inputs = Vec::new();
     for folder in ["fuzz/corpus/skill", "fixtures"] {
-        let mut paths: Vec<_> =
-            fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<_> = fs::read_dir(root.join(folder))
+            .expect("the corpus can be read")
+            .map(|entry| entry.expect("the corpus can be read").path())
+            .collect();
         paths.sort();
-        inputs.extend(paths.iter().map(|path| fs::read(path).unwrap()));
+        inputs.extend(paths.iter().map(|path| fs::read(path).expect("the corpus can be read")));
     }
-    let edges = fs::read_to_string(root.join("reference/edges.jsonl")).unwrap();
+    let edges = fs::read_to_string(root.join("reference/edges.jsonl")).expect("the corpus can be read");
     for line in edges.lines() {
-        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let case: serde_json::Value = serde_json::from_str(line).expect("the corpus can be read");
         inputs.extend(case["content"].as_str().map(|content| content.as_bytes().to_vec()));
     }
     assert!(inputs.len() > 250, "{}", inputs.len());
