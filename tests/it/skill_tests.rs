@@ -471,9 +471,11 @@ fn ctrl_c_ends_all_cases_and_leaves_nothing() {
 }
 
 #[test]
-fn the_schema_is_printed_as_it_is_published() {
-    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema/skill-test.schema.json");
-    let printed = run(&["schema", "test"]).success().stdout;
-    assert_eq!(printed, fs::read_to_string(published).unwrap());
-    assert!(serde_json::from_str::<Value>(&printed).unwrap()["$defs"]["case"].is_object());
+fn the_schemas_are_printed_as_they_are_published() {
+    for (name, file) in [("test", "skill-test.schema.json"), ("skill", "skill.schema.json")] {
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema").join(file);
+        let printed = run(&["schema", name]).success().stdout;
+        assert_eq!(printed, fs::read_to_string(published).unwrap());
+        assert!(serde_json::from_str::<Value>(&printed).unwrap()["$schema"].is_string());
+    }
 }

@@ -18,7 +18,7 @@ const MARK: &str = "skillbox: ignore";
 
 /// An ignore comment.
 #[derive(Debug)]
-struct Comment {
+pub(crate) struct Comment {
     /// Where it stands.
     range: Range<usize>,
     /// The first line it is for; `None` for the whole file.
@@ -27,8 +27,23 @@ struct Comment {
     unknown: Vec<String>,
 }
 
+/// Rules that may find something only where the skill is run: a comment for them is not idle when nothing else was found.
+const FOUND_BY_RUNNING: [Rule; 3] = [Rule::NO_HELP, Rule::LOCAL_IMPORT, Rule::SMOKE_TEST];
+
 /// Drops what is ignored and adds what is wrong with the comments themselves.
 pub(crate) fn apply(subject: &Subject<'_>, found: &mut Vec<Diagnostic>, options: &Options) {
+    let about_comments = drop_ignored(subject, found);
+    let about_comments = about_comments.into_iter().flat_map(|(comment, text, used)| {
+        subject.text(&text).map(|text| comment.findings(text, used, options)).unwrap_or_default()
+    });
+    found.extend(options.selection.apply(about_comments.collect(), options.profile));
+}
+
+/// Drops what is ignored; gives all comments, where they stand, and whether they ignored something.
+pub(crate) fn drop_ignored(
+    subject: &Subject<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<(Comment, String, bool)> {
     // Only files with findings, and those that people write, can have comments that matter.
     let mut files: BTreeSet<&str> = found
         .iter()
@@ -37,7 +52,7 @@ pub(crate) fn apply(subject: &Subject<'_>, found: &mut Vec<Diagnostic>, options:
         .collect();
     files.extend(subject.draft.files().iter().map(|file| file.path.as_str()).filter(|path| is_written(path)));
     let mut dropped = vec![false; found.len()];
-    let mut about_comments = Vec::new();
+    let mut all = Vec::new();
     for path in files {
         let Some(text) = subject.text(path) else { continue };
         for comment in comments(text) {
@@ -48,12 +63,12 @@ pub(crate) fn apply(subject: &Subject<'_>, found: &mut Vec<Diagnostic>, options:
                     used = true;
                 }
             }
-            about_comments.extend(comment.findings(text, used, options));
+            all.push((comment, path.to_owned(), used));
         }
     }
     let mut dropped = dropped.into_iter();
     found.retain(|_| !dropped.next().unwrap_or_default());
-    found.extend(options.selection.apply(about_comments, options.profile));
+    all
 }
 
 fn is_written(path: &str) -> bool {
@@ -90,7 +105,8 @@ impl Comment {
             })
             .collect();
         // A rule that is not looked at finds nothing; that says nothing about the comment.
-        let looked_at = self.rules.iter().any(|rule| options.selection.has(*rule));
+        let looked_at =
+            self.rules.iter().any(|rule| options.selection.has(*rule) && !FOUND_BY_RUNNING.contains(rule));
         if !used && looked_at && self.unknown.is_empty() {
             let message = "this comment ignores nothing";
             found.push(Diagnostic::new(Rule::IGNORE_UNUSED, at, message).with_help("delete it"));
@@ -133,4 +149,43 @@ fn comments(text: &Text) -> Vec<Comment> {
         });
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use skill::{Draft, Location, Span};
+
+    use super::*;
+    use crate::{accept, check};
+
+    const TEXT: &str =
+        "---\nname: my-skill\ndescription: Counts words. Use it when asked.\nlicense: MIT\n---\nRun it.\n";
+
+    #[test]
+    fn what_only_a_run_can_find_is_ignored_too_and_its_comment_is_not_idle() {
+        let script = "import numpy  # skillbox: ignore SB219\nimport scipy\n\nimport torch\n";
+        let draft =
+            Draft::from_files([("SKILL.md", TEXT), ("scripts/a.py", script)], Some("my-skill")).unwrap();
+        let at = |line: usize| {
+            let offset = script.lines().take(line - 1).map(|line| line.len() + 1).sum::<usize>();
+            let span = Span::in_text(script, offset..offset + 6);
+            Diagnostic::new(Rule::SMOKE_TEST, Location::span("scripts/a.py", span), "missing")
+        };
+        let left = accept(&draft, vec![at(1), at(2), at(4)], &Options::default());
+        assert_eq!(left, [at(4)]);
+        let found = check(&draft, &Options::default());
+        assert!(!found.iter().any(|found| found.rule == Rule::IGNORE_UNUSED), "{found:?}");
+    }
+
+    #[test]
+    fn prose_about_comments_is_none_and_the_end_of_a_comment_ends_it() {
+        let text = Text::new(
+            "a.md",
+            "Write `skillbox: ignore SB129`.\n<!-- skillbox: ignore-file SB129, name-uppercase --> x\n"
+                .to_owned(),
+        );
+        let found = comments(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].line, found[0].rules.len(), found[0].unknown.len()), (None, 2, 0));
+    }
 }

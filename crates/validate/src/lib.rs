@@ -106,6 +106,15 @@ pub fn check(draft: &Draft, options: &Options) -> Vec<Diagnostic> {
     found
 }
 
+/// Findings about the same skill that were made elsewhere, as by running it: with the severities of the profile, without what
+/// was not selected, and without what ignore comments accept.
+pub fn accept(draft: &Draft, found: Vec<Diagnostic>, options: &Options) -> Vec<Diagnostic> {
+    let subject = Subject::new(draft, &options.environment);
+    let mut found = options.filter(found);
+    ignore::drop_ignored(&subject, &mut found);
+    found
+}
+
 /// By file, with `SKILL.md` first, then by place and code.
 fn sort(found: &mut [Diagnostic]) {
     found.sort_by(|left, right| {

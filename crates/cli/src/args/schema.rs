@@ -14,4 +14,6 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaName {
     /// Test files of skills, `tests/*.test.yaml`.
     Test,
+    /// The frontmatter of a SKILL.md.
+    Skill,
 }

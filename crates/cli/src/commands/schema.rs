@@ -11,6 +11,7 @@ pub(crate) fn execute(command: &Schema) -> Result<Exit, CommandError> {
     // It is JSON with or without `--json`.
     let schema = match command.name {
         SchemaName::Test => skill_test::SCHEMA,
+        SchemaName::Skill => include_str!("../../../../docs/schema/skill.schema.json"),
     };
     output::print(schema)?;
     Ok(Exit::OK)

@@ -69,9 +69,8 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
             reports = check(&targets, &options, output)?;
         }
     }
-    if command.deep {
-        look_deeper(&mut reports, &options, global, output)?;
-    }
+    // Where no sandbox can be had, what was found without one is still worth its report.
+    let deep = if command.deep { look_deeper(&mut reports, &options, global, output) } else { Ok(()) };
     if let Some(path) = &command.write_baseline {
         return write_baseline(path, &reports, output);
     }
@@ -80,6 +79,10 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
         None => 0,
     };
     let format = format_of(command, output);
+    let one_document = format == ReportFormat::Json && command.output.is_none();
+    if one_document && deep.is_err() {
+        return deep.map(|()| Exit::OK);
+    }
     let fails =
         |severity: Severity| severity == Severity::Error || command.strict && severity == Severity::Warning;
     let text = format::render(format, &reports, command.profile, &fails)?;
@@ -88,9 +91,10 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
             .map_err(|error| CommandError::io(format!("`{}` cannot be written", path.display()), &error))?,
         None => output::print(&text)?,
     }
-    if !(output.json || format == ReportFormat::Json && command.output.is_none()) {
+    if !(output.json || one_document) {
         output.note(&summary(&reports, mended, known, begin.elapsed()));
     }
+    deep?;
     let failed = reports.iter().flat_map(Report::findings).any(|finding| fails(finding.diagnostic.severity));
     Ok(if failed { Exit::FINDINGS } else { Exit::OK })
 }
@@ -149,7 +153,7 @@ fn look_deeper(
 ) -> Result<(), CommandError> {
     let paths: Vec<PathBuf> = reports.iter().map(|report| report.path.clone()).collect();
     for (report, found) in reports.iter_mut().zip(deep::check(&paths, global, output)?) {
-        report.add_deep(options.filter(found));
+        report.add_deep(found, options);
     }
     Ok(())
 }

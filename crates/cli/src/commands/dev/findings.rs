@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use skill::{LoadError, Severity, Skill};
+use skill::{Draft, LoadError, Severity, Skill};
 
 use crate::error::CommandError;
 
@@ -23,25 +23,30 @@ pub(crate) struct Finding {
     pub(crate) text: String,
 }
 
-/// Loads and checks the skill in a folder.
+/// Reads and checks the skill in a folder.
 pub(crate) fn check(root: &Path) -> Checked {
-    let of = |diagnostics: &[skill::Diagnostic]| {
-        let finding = |diagnostic: &skill::Diagnostic| {
+    let draft = match Draft::open(root) {
+        Ok(draft) => draft,
+        Err(error) => return Checked { skill: None, findings: vec![unreadable(error)] },
+    };
+    let found = validate::check(&draft, &validate::Options::default());
+    let findings = found
+        .iter()
+        // While somebody is writing, advice on what is fine as it is only hides the rest.
+        .filter(|diagnostic| diagnostic.severity > Severity::Info)
+        .map(|diagnostic| {
             let help = diagnostic.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
             Finding { severity: diagnostic.severity, text: format!("{diagnostic}{help}") }
-        };
-        diagnostics.iter().map(finding).collect()
-    };
-    match Skill::load(root) {
-        Ok(skill) => Checked { findings: of(skill.diagnostics()), skill: Some(Arc::new(skill)) },
-        Err(LoadError::Invalid { diagnostics }) => Checked { skill: None, findings: of(&diagnostics) },
-        Err(error) => {
-            let error = CommandError::from(error);
-            let mut text = error.message;
-            for cause in &error.causes {
-                text.push_str(&format!(": {cause}"));
-            }
-            Checked { skill: None, findings: vec![Finding { severity: Severity::Error, text }] }
-        }
+        })
+        .collect();
+    Checked { skill: draft.into_skill().ok().map(Arc::new), findings }
+}
+
+fn unreadable(error: LoadError) -> Finding {
+    let error = CommandError::from(error);
+    let mut text = error.message;
+    for cause in &error.causes {
+        text.push_str(&format!(": {cause}"));
     }
+    Finding { severity: Severity::Error, text }
 }

@@ -166,8 +166,9 @@ impl Report {
     }
 
     /// Adds what was found in a sandbox, with the lines that are meant. What was found without one is not said twice.
-    pub(super) fn add_deep(&mut self, found: Vec<Diagnostic>) {
+    pub(super) fn add_deep(&mut self, found: Vec<Diagnostic>, options: &Options) {
         let Ok(draft) = Draft::open(&self.path) else { return };
+        let found = validate::accept(&draft, found, options);
         let mut lines = Lines { draft: &draft, file: None };
         for diagnostic in found {
             let place = |diagnostic: &Diagnostic| diagnostic.location.span.map(|span| span.start.line);
