@@ -89,6 +89,6 @@ super::rules! { Body:
     LINK_OUTSIDE = "SB137" "link-outside" [W W W W]
         "A link leads out of the skill.",
         "Only what stands in the skill's own directory is in its bundle and in its sandbox.",
-        "[Style](../shared/style.md) in SKILL.md",
+        "[Style](../other-skill/style.md) in SKILL.md",
         "[Style](references/style.md)";
 }
