@@ -72,6 +72,50 @@ fn the_examples_pass_their_own_tests() {
 }
 
 #[test]
+fn attempts_to_reach_the_network_are_seen_and_talk_within_the_sandbox_is_none() {
+    if !require("native") {
+        return;
+    }
+    let case = |name: &str, code: &str, expect: &str| {
+        format!(
+            "  - name: {name}\n    code: {{ language: python, source: \"{code}\" }}\n    expect: {{ network: {expect} }}\n"
+        )
+    };
+    let quiet = "import socket; l = socket.create_server(('127.0.0.1', 8000)); socket.create_connection(('127.0.0.1', 8000))";
+    let attempts = [
+        (
+            "by number",
+            "import socket\\ntry: socket.create_connection(('192.0.2.1', 80), 1)\\nexcept OSError: pass",
+        ),
+        (
+            "by IPv6",
+            "import socket\\ntry: socket.create_connection(('2001:db8::1', 80), 1)\\nexcept OSError: pass",
+        ),
+        (
+            "by datagram",
+            "import socket\\ntry: socket.socket(2, 2).sendto(b'x', ('192.0.2.1', 53))\\nexcept OSError: pass",
+        ),
+        (
+            "by name",
+            "import urllib.request\\ntry: urllib.request.urlopen('http://example.com', timeout=1)\\nexcept OSError: pass",
+        ),
+    ];
+    let mut good = case("quiet", quiet, "none");
+    let mut bad = case("quiet", quiet, "attempted");
+    for (name, code) in attempts {
+        good.push_str(&case(name, code, "attempted"));
+        bad.push_str(&case(name, code, "none"));
+    }
+    let (_top, root) = skill(&[("good.test.yaml", &cases(&good)), ("bad.test.yaml", &cases(&bad))]);
+    let path = |name: &str| root.join("tests").join(name).to_str().unwrap().to_owned();
+    let ran = run(&["test", &path("good.test.yaml")]);
+    assert_eq!(ran.code(), 0, "{}{}", ran.stdout, ran.stderr);
+    let ran = run(&["test", &path("bad.test.yaml")]);
+    assert_eq!(ran.code(), 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("5 failed"), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn a_bundle_brings_its_tests() {
     if !require("native") {
         return;

@@ -106,8 +106,9 @@ fn own_etc() -> Vec<(&'static str, String)> {
         ("group", format!("root:x:0:\nuser:x:{user}:\nnogroup:x:65534:\n")),
         ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n".to_owned()),
         ("hostname", "sandbox\n".to_owned()),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\n".to_owned()),
-        // Empty, so that nobody is asked: there is no resolver.
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n".to_owned()),
+        // Empty: the name server is then the one on loopback, where nobody listens. So a look-up fails at once, with the words
+        // that it has in containers, and the kernel counts it.
         ("resolv.conf", String::new()),
     ]
 }

@@ -15,6 +15,7 @@ use crate::{
     expect::ErrorExpect,
     failure::{Failure, Subject},
     format::Step,
+    network::Network,
     problem::At,
     quantity::Comparison,
     snapshot,
@@ -30,6 +31,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) store: &'a dyn ArtifactStore,
     /// How long the program was allowed to run.
     pub(crate) timeout: Duration,
+    /// How often it tried to reach the network, where that is expected of it and could be counted.
+    pub(crate) attempts: Option<u64>,
     /// Snapshots that do not fit are collected to be rewritten, and are no failures.
     pub(crate) update: bool,
     pub(crate) failures: Vec<Failure>,
@@ -79,6 +82,23 @@ impl Checker<'_> {
             if took > most.value {
                 let message = format!("expected at most {}, took {}", shown(most.value), shown(took));
                 self.failures.push(Failure::new(Subject::Time, most.span, message));
+            }
+        }
+        if let Some(wanted) = expect.network {
+            let message = match (wanted.value, self.attempts) {
+                (Network::None, Some(0)) | (Network::Attempted, Some(1..)) => None,
+                (Network::None, Some(count)) => {
+                    Some(format!("expected no attempt to reach the network, but the kernel counted {count}"))
+                }
+                (Network::Attempted, Some(0)) => {
+                    Some("expected an attempt to reach the network, but there was none".to_owned())
+                }
+                (_, None) => {
+                    Some("the kernel of this sandbox counts no attempts to reach the network".to_owned())
+                }
+            };
+            if let Some(message) = message {
+                self.failures.push(Failure::new(Subject::Network, wanted.span, message));
             }
         }
         for check in &expect.result {

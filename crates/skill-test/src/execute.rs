@@ -19,7 +19,7 @@ use crate::{
     check::Checker,
     failure::{Failure, Subject},
     format::{Case, Step},
-    place,
+    network, place,
     schedule::{Options, Selected},
     snapshot,
 };
@@ -196,6 +196,7 @@ async fn steps(
     let mut rewrites = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
         let (request, allowed) = request(case, step, number, options);
+        let before = counted(runner, trigger, step, number, "before", cancel).await;
         let answer = match call(runner, trigger, request, cancel).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -210,11 +211,13 @@ async fn steps(
             report.status = Status::NotRun;
             return report;
         }
+        let after = counted(runner, trigger, step, number, "after", cancel).await;
         let mut checker = Checker {
             skill: &selected.suite.skill,
             folder: place::folder(&selected.file().path),
             store: &**runner.store(),
             timeout: allowed,
+            attempts: before.zip(after).map(|(before, after)| after.saturating_sub(before)),
             update: options.update,
             failures: Vec::new(),
             rewrites: Vec::new(),
@@ -231,6 +234,21 @@ async fn steps(
     }
     rewrite(selected, rewrites, &mut report).await;
     report
+}
+
+/// What the kernel has counted so far, where the step wants to know.
+async fn counted(
+    runner: &Runner,
+    trigger: &TriggerId,
+    step: &Step,
+    number: usize,
+    when: &str,
+    cancel: &CancellationToken,
+) -> Option<u64> {
+    step.expect.network?;
+    let probe = network::probe(format!("network_{when}_{}", number + 1));
+    let answer = call(runner, trigger, probe, cancel).await.ok()?;
+    network::attempts(&answer)
 }
 
 /// The call of a step, and how long its program may run.

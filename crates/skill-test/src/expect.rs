@@ -22,6 +22,7 @@ pub(crate) use self::{
 
 use crate::{
     fields::{self, Fields, nearest},
+    network::Network,
     problem::{At, Problems},
     quantity::{self, Comparison},
     yaml::{Node, Value},
@@ -38,6 +39,7 @@ pub(crate) const EXPECT: &[&str] = &[
     "out_of_memory",
     "error",
     "max_duration",
+    "network",
     "result",
 ];
 /// The keys of `error`, beside those of a text.
@@ -79,6 +81,8 @@ pub struct Expect {
     pub error: Option<At<ErrorExpect>>,
     /// The longest time that the program may take.
     pub max_duration: Option<At<Duration>>,
+    /// Whether the program tried to reach the network.
+    pub network: Option<At<Network>>,
     /// Values in the tool result, by JSON pointer.
     pub result: Vec<At<PointerCheck>>,
 }
@@ -106,7 +110,7 @@ impl Expect {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let Self { exit_code, stdout, stderr, files, no_other_files, .. } = self;
-        let Self { timed_out, out_of_memory, error, max_duration, result, .. } = self;
+        let Self { timed_out, out_of_memory, error, max_duration, network, result, .. } = self;
         exit_code.is_none()
             && stdout.is_empty()
             && stderr.is_empty()
@@ -116,6 +120,7 @@ impl Expect {
             && out_of_memory.is_none()
             && error.is_none()
             && max_duration.is_none()
+            && network.is_none()
             && result.is_empty()
     }
 
@@ -127,6 +132,7 @@ impl Expect {
             self.timed_out.map(|at| at.span),
             self.out_of_memory.map(|at| at.span),
             self.max_duration.map(|at| at.span),
+            self.network.map(|at| at.span),
         ]
         .into_iter()
         .flatten()
@@ -160,6 +166,7 @@ pub(crate) fn parse(node: &Node, problems: &mut Problems) -> Option<Expect> {
         out_of_memory,
         error: fields.get("error").and_then(|node| error(node, problems)),
         max_duration: max_duration.and_then(|node| quantity::duration(node, "`max_duration`", problems)),
+        network: fields.get("network").and_then(|node| network(node, problems)),
         result: fields.get("result").map(|node| pointers(node, "`result`", problems)).unwrap_or_default(),
     };
     if let Some(error) = &expect.error
@@ -170,6 +177,18 @@ pub(crate) fn parse(node: &Node, problems: &mut Problems) -> Option<Expect> {
             .help(format!("remove it, or `error` in line {}", error.span.start.line));
     }
     Some(expect)
+}
+
+/// `network: none` or `network: attempted`.
+fn network(node: &Node, problems: &mut Problems) -> Option<At<Network>> {
+    let word = fields::name(node, "`network`", problems)?;
+    let found = Network::of(&word);
+    if found.is_none() {
+        problems
+            .add(node.span, format!("`network` must not be `{}`", word.escape_debug()))
+            .help(format!("write one of {}", fields::listed(&Network::WORDS)));
+    }
+    Some(At::new(found?, node.span))
 }
 
 /// `error: SCRIPT_NOT_FOUND`, a part of the sentence, or a map.

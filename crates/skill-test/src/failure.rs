@@ -38,6 +38,8 @@ pub enum Subject {
     Error,
     /// How long it took.
     Time,
+    /// What it tried to reach.
+    Network,
     /// The case could not be carried out.
     Sandbox,
 }
@@ -54,6 +56,7 @@ impl Subject {
             Self::Result => "result",
             Self::Error => "error",
             Self::Time => "time",
+            Self::Network => "network",
             Self::Sandbox => "sandbox",
         }
     }

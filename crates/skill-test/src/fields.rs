@@ -57,10 +57,6 @@ impl<'a> Fields<'a> {
 fn unknown_key(key: &At<String>, what: &str, known: &[&str], problems: &mut Problems) {
     // What cannot be had is told with what does the same, and not as a misspelling.
     let instead = match key.value.as_str() {
-        "network" => Some(
-            "a sandbox does not report what a program tried to reach; check its exit code and what it says: \
-             `exit_code: \"!=0\"` and `stderr: { contains: unreachable }`",
-        ),
         "setup" | "before" => Some("use `steps`, or `input: { files: … }`"),
         _ => None,
     };

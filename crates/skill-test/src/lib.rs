@@ -15,7 +15,7 @@
 //! | `yaml`, `fields`, `quantity`, `place` | values with their places in a file |
 //! | `format`, `expect` | what a file says |
 //! | `suite` | a file held against its skill |
-//! | `execute`, `schedule` | cases carried out |
+//! | `execute`, `schedule`, `network` | cases carried out, and whether they reached for the network |
 //! | `check`, `snapshot`, `failure` | what came of them, held against what is expected |
 //! | `junit`, `schema` | forms for other programs |
 
@@ -26,6 +26,7 @@ mod failure;
 mod fields;
 mod format;
 mod junit;
+mod network;
 mod place;
 mod problem;
 mod quantity;
@@ -45,6 +46,7 @@ pub use crate::{
     failure::{DiffLine, Failure, Subject},
     format::{Case, Input, SUFFIX, Step, TestFile, parse},
     junit::junit,
+    network::Network,
     problem::{At, Problem},
     quantity::Comparison,
     schedule::{Counts, Options, Selected, run},

@@ -32,6 +32,7 @@ cases:
         - { path: f, count: 0 }
       no_other_files: true
       max_duration: 5s
+      network: none
   - name: with a reason
     skip: needs a newer Python
     code: { language: bash, source: "sleep 60" }
@@ -135,8 +136,8 @@ pub(crate) const BAD_CASES: &[Bad] = &[
         Schema::Sees,
     ),
     (
-        "run: { script: a }\nexpect: { exit_code: 0, network: none }",
-        &["5:29: unknown key `network` in `expect`"],
+        "run: { script: a }\nexpect: { exit_code: 0, network: off }",
+        &["5:38: `network` must not be `off`"],
         Schema::Sees,
     ),
     (

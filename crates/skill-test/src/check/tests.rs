@@ -80,6 +80,7 @@ async fn failures_of(
         folder: "tests",
         store: &came.store,
         timeout: Duration::from_secs(3),
+        attempts: Some(2),
         update,
         failures: Vec::new(),
         rewrites: Vec::new(),
@@ -117,8 +118,16 @@ async fn check(came: &Came, met: &[&str], not_met: &[(&str, &str)]) {
 async fn how_a_program_ends() {
     check(
         &Came::exec(|_| {}),
-        &["exit_code: 0", "exit_code: '<1'", "stdout: ''", "timed_out: false", "out_of_memory: false"],
         &[
+            "exit_code: 0",
+            "exit_code: '<1'",
+            "stdout: ''",
+            "timed_out: false",
+            "out_of_memory: false",
+            "network: attempted",
+        ],
+        &[
+            ("network: none", "expected no attempt to reach the network, but the kernel counted 2"),
             ("exit_code: 1", "expected exit code 1, got 0"),
             ("exit_code: '!=0'", "expected exit code other than 0, got 0"),
             ("timed_out: true", "expected its time to be over, got exit code 0"),

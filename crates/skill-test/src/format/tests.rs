@@ -49,7 +49,7 @@ fn misspelt_words_are_known_again() {
     check("stdot: x", "did you mean `stdout`?");
     check("no-other-files: true", "did you mean `no_other_files`?");
     check("xyz: 1", "`expect` has `exit_code`, `stdout`");
-    check("network: none", "exit_code: \"!=0\"");
+    check("netwrk: none", "did you mean `network`?");
     let text = crate::samples::case("steps: [{ file_write: {} }]");
     assert!(help_of(&text).contains("did you mean `octavus_file_write`?"), "{}", help_of(&text));
     let text =
