@@ -80,7 +80,7 @@ fn skill() -> (TempDir, PathBuf) {
     }
     fs::write(
         root.join("SKILL.md"),
-        "---\nname: small\ndescription: Says what it is told. Use it in tests.\n---\nBody\n",
+        "---\nname: small\ndescription: Says what it is told. Use it in tests.\n---\nRun `scripts/say.sh`.\n",
     )
     .unwrap();
     fs::write(root.join("scripts/say.sh"), script("one")).unwrap();

@@ -87,6 +87,11 @@ impl Packages {
         let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'));
         let name = normalize(&requirement[..end.unwrap_or(requirement.len())]);
         if !name.is_empty() && !requirement.starts_with(['#', '-']) {
+            // `qrcode[pil]` is the package, and what that extra of it brings (PEP 508).
+            let rest = requirement[end.unwrap_or(requirement.len())..].trim_start();
+            if let Some((extras, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                self.names.extend(extras.split(',').map(|extra| format!("{name}[{}]", normalize(extra.trim()))));
+            }
             self.names.insert(name);
         }
         // A URL says the name behind `#egg=` or at its end.
