@@ -4,23 +4,24 @@ mod diff;
 mod new;
 mod pack;
 mod unpack;
+mod validate;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use server::Listen;
 
-use crate::{
-    exit,
-    options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
-    units::{parse_duration, parse_size},
-};
-
 pub(crate) use self::{
     diff::Diff,
     new::{Ci, New, Part, ScriptLanguage},
     pack::{BundleLayout, FollowLinks, Pack},
     unpack::Unpack,
+    validate::{ReportFormat, Rules, Validate},
+};
+use crate::{
+    exit,
+    options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
+    units::{parse_duration, parse_size},
 };
 
 /// Runs the skills of AI agents in sandboxes.
@@ -131,7 +132,10 @@ pub(crate) enum Command {
     Prompt(Prompt),
     /// Check skills and bundles. Exit code 1 when there are errors, 2 when something cannot be read.
     #[command(visible_aliases = ["check", "lint"])]
-    Validate(Validate),
+    Validate(Box<Validate>),
+    /// Explain the rules that `validate` checks.
+    #[command(visible_alias = "explain")]
+    Rules(Rules),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
@@ -413,16 +417,6 @@ pub(crate) struct Prompt {
     /// Skills, or directories of skills.
     #[arg(required = true, value_name = "SKILL")]
     pub(crate) skills: Vec<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Validate {
-    /// Skills, bundles, or directories of skills.
-    #[arg(value_name = "PATH", default_value = ".")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Warnings count as errors.
-    #[arg(long, env = "SKILLBOX_STRICT", hide_env_values = true)]
-    pub(crate) strict: bool,
 }
 
 #[derive(Debug, ClapArgs)]

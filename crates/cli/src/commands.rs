@@ -12,6 +12,7 @@ mod new;
 mod pack;
 mod program;
 mod prompt;
+mod rules;
 mod run;
 mod serve;
 mod tools;
@@ -50,7 +51,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Call(command)) => call::execute(&command, global, output),
         Some(Command::Tools(command)) => tools::execute(&command, output),
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
-        Some(Command::Validate(command)) => validate::execute(&command, output),
+        Some(Command::Validate(command)) => validate::execute(&command, global, output),
+        Some(Command::Rules(command)) => rules::execute(&command, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
         Some(Command::New(command)) => new::execute(&command, output),
         Some(Command::Pack(command)) => pack::execute(&command, output),

@@ -18,6 +18,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    args::{DriverName, Global},
     error::{CommandError, Kind},
     options, sandboxes,
 };
@@ -89,6 +90,17 @@ pub(crate) fn root(given: &Path) -> Result<PathBuf, CommandError> {
     } else {
         error.hint(format!("name a root directory, or one of the images {}", NAMES.join(", ")))
     })
+}
+
+/// What programs find in the sandboxes that the options ask for, as far as the recipes of images say.
+pub(crate) fn environment(global: &Global) -> validate::Environment {
+    let image = match (global.driver, &global.rootfs) {
+        (DriverName::Docker, _) => global.image.strip_prefix("skillbox/").map(str::to_owned),
+        (DriverName::Native, Some(root)) => root.to_str().map(str::to_owned),
+        // The host's own programs: no two hosts are alike, and production is another one.
+        (DriverName::Native, None) => None,
+    };
+    recipe::environment(image.as_deref().unwrap_or_default())
 }
 
 /// The newest build of each image, by name.

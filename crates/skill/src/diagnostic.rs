@@ -172,16 +172,18 @@ impl Position {
     /// The place of byte `offset` in `text`; beyond the end it is the end. Lines end at any of `\n`, `\r\n`, `\r`.
     pub fn in_text(text: &str, offset: usize) -> Self {
         let offset = text.floor_char_boundary(offset.min(text.len()));
-        let before = &text[..offset];
-        let bytes = before.as_bytes();
-        let breaks = |(index, byte): (usize, &u8)| match byte {
+        let bytes = text.as_bytes();
+        // Where a line has ended: behind `\n`, and behind a `\r` that is not half of a pair.
+        let ends = |index: usize| match bytes[index] {
             b'\n' => true,
             b'\r' => bytes.get(index + 1) != Some(&b'\n'),
             _ => false,
         };
-        let line = bytes.iter().enumerate().filter(|pair| breaks(*pair)).count() + 1;
-        let start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
-        Self { offset, line, column: before[start..].chars().count() + 1 }
+        let (mut line, mut start) = (1, 0);
+        for index in (0..offset).filter(|index| ends(*index)) {
+            (line, start) = (line + 1, index + 1);
+        }
+        Self { offset, line, column: text[start..offset].chars().count() + 1 }
     }
 }
 

@@ -348,7 +348,9 @@ fn find_skill_file(files: &[SkillFile], diagnostics: &mut Vec<Diagnostic>) -> Op
         let name = file.path.rsplit('/').next().unwrap_or_default();
         name.eq_ignore_ascii_case("SKILL.md") || name.eq_ignore_ascii_case("SKILLS.md")
     });
+    let left_out = diagnostics.iter().any(|found| found.location.file.eq_ignore_ascii_case("SKILL.md"));
     let help = match near.next() {
+        _ if left_out => "put the file itself there; why it is left out is said beside this".to_owned(),
         Some(file) => {
             format!("there is `{}`; a skill's SKILL.md stands at its root", file.path.escape_debug())
         }

@@ -208,7 +208,7 @@ fn document(
     }
     let error = match yaml::parse(yaml_text, block.start) {
         Ok(document) => {
-            styles(file, &document, diagnostics);
+            references(file, &document, diagnostics);
             return Some(document);
         }
         Err(error) => error,
@@ -243,8 +243,8 @@ fn document(
     Some(document)
 }
 
-/// What is YAML, but not what every reader takes.
-fn styles(file: &str, document: &yaml::Document, diagnostics: &mut Vec<Diagnostic>) {
+/// Anchors, aliases and tags are YAML, but can make a short text mean a long one.
+fn references(file: &str, document: &yaml::Document, diagnostics: &mut Vec<Diagnostic>) {
     if let Some(reference) = document.references.first() {
         diagnostics.push(
             Diagnostic::new(
@@ -254,15 +254,6 @@ fn styles(file: &str, document: &yaml::Document, diagnostics: &mut Vec<Diagnosti
             )
             .with_help("write the value out"),
         );
-    }
-    for flow in &document.flow {
-        let diagnostic = Diagnostic::new(
-            Rule::FLOW_STYLE,
-            Location::span(file, *flow),
-            "lists and maps in `[…]` and `{…}` are not understood by every reader of skills",
-        )
-        .with_help("write each entry on a line of its own");
-        diagnostics.push(diagnostic);
     }
 }
 
@@ -393,7 +384,8 @@ fn quote_plain_values(text: &str) -> Option<(String, Vec<(Range<usize>, String)>
             (last, last_offset) = (next_line, next_offset);
             index += 1;
         }
-        let end = last_offset + last.trim_end().len();
+        // Only what YAML takes for white space: a no-break space is text, and may be all of it.
+        let end = last_offset + last.trim_end_matches([' ', '\t']).len();
         let value = &text[offset + value_at..end];
         let risky = value.contains(": ")
             || value.ends_with(':')

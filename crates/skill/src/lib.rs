@@ -64,7 +64,7 @@ pub use crate::{
     rule::{Group, Profile, Rule, UnknownProfile},
     script::{Language, Script, ScriptError},
     skill::{Digest, Skill, SkillFile},
-    source::{SkillDirectory, SourceLimits, SourceProblem},
+    source::{FoundSkills, SkillDirectory, SourceLimits, SourceProblem, find_skills},
     tokens::estimate_tokens,
     yaml::{Document, Node, Value, YamlError, parse as parse_yaml},
 };

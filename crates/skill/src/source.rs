@@ -94,13 +94,7 @@ impl SkillDirectory {
     /// Loads all skills below `path`: folders with a `SKILL.md` and `.skill` files. A path that is a skill itself counts as one.
     pub fn open(path: impl Into<PathBuf>, limits: &SourceLimits) -> io::Result<Self> {
         let path = path.into();
-        let mut search = Search { limits, seen: BTreeSet::new(), found: Vec::new(), problems: Vec::new() };
-        if is_skill(&path)? {
-            search.found.push(path.clone());
-        } else {
-            search.walk(&path)?;
-        }
-        let Search { found, mut problems, .. } = search;
+        let FoundSkills { paths: found, mut problems, .. } = find_skills(&path, limits)?;
         let mut skills: BTreeMap<SkillName, Arc<Skill>> = BTreeMap::new();
         for path in found {
             match load(&path, limits) {
@@ -143,6 +137,30 @@ impl SkillDirectory {
     }
 }
 
+/// Where skills are, before anything is known about them.
+#[derive(Debug, Default)]
+pub struct FoundSkills {
+    /// Folders with a file called like `SKILL.md` in any case, and `.skill` files; the nearer ones first, then by name.
+    pub paths: Vec<PathBuf>,
+    /// Which of them are links.
+    pub linked: Vec<PathBuf>,
+    /// Directories beside skills that hold nothing, or parts of a skill without `SKILL.md`.
+    pub empty: Vec<PathBuf>,
+    /// What was not looked at.
+    pub problems: Vec<SourceProblem>,
+}
+
+/// Finds the skills below `path`, without reading them. A path that is a skill itself counts as one.
+pub fn find_skills(path: &Path, limits: &SourceLimits) -> io::Result<FoundSkills> {
+    let mut search = Search { limits, seen: BTreeSet::new(), found: FoundSkills::default() };
+    if is_skill(path)? {
+        search.found.paths.push(path.to_path_buf());
+    } else {
+        search.walk(path)?;
+    }
+    Ok(search.found)
+}
+
 fn load(path: &Path, limits: &SourceLimits) -> Result<Skill, LoadError> {
     if path.is_dir() {
         return Skill::from_directory(path, &limits.folder);
@@ -155,8 +173,7 @@ struct Search<'limits> {
     limits: &'limits SourceLimits,
     /// Canonical directories, so that links cannot lead in circles or count a skill twice.
     seen: BTreeSet<PathBuf>,
-    found: Vec<PathBuf>,
-    problems: Vec<SourceProblem>,
+    found: FoundSkills,
 }
 
 impl Search<'_> {
@@ -169,7 +186,9 @@ impl Search<'_> {
                     Ok(true) => {}
                     Ok(false) => return Ok(()),
                     Err(source) if directory == root => return Err(source),
-                    Err(source) => self.problems.push(SourceProblem::Unreadable { path: directory, source }),
+                    Err(source) => {
+                        self.found.problems.push(SourceProblem::Unreadable { path: directory, source })
+                    }
                 }
             }
             level = next;
@@ -189,6 +208,8 @@ impl Search<'_> {
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<io::Result<Vec<_>>>()?;
         children.sort();
+        let before = self.found.paths.len();
+        let mut empty = Vec::new();
         for child in children {
             let name = child.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             // Hidden directories hold version control and caches, not skills.
@@ -199,7 +220,7 @@ impl Search<'_> {
             let Ok(metadata) = fs::metadata(&child) else { continue };
             if metadata.is_file() {
                 if child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("skill")) {
-                    self.found.push(child);
+                    self.found.paths.push(child);
                 }
                 continue;
             }
@@ -208,15 +229,29 @@ impl Search<'_> {
             }
             if self.seen.len() > self.limits.max_directories {
                 let limit = self.limits.max_directories;
-                self.problems.push(SourceProblem::TooManyDirectories { path: root.to_path_buf(), limit });
+                self.found
+                    .problems
+                    .push(SourceProblem::TooManyDirectories { path: root.to_path_buf(), limit });
                 return Ok(false);
             }
             if is_skill(&child)? {
-                self.found.push(child);
-            } else if !link && depth < self.limits.max_depth {
+                if link {
+                    self.found.linked.push(child.clone());
+                }
+                self.found.paths.push(child);
+                continue;
+            }
+            if is_part_of_a_skill(&child)? {
+                empty.push(child.clone());
+            }
+            if !link && depth < self.limits.max_depth {
                 // A linked skill is taken; a linked tree is not searched.
                 next.push(child);
             }
+        }
+        // Only among skills is such a directory one that was begun or removed by half.
+        if self.found.paths.len() > before {
+            self.found.empty.append(&mut empty);
         }
         Ok(true)
     }
@@ -231,9 +266,37 @@ fn is_skill(directory: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Whether a directory is empty, or has nothing but what stands beside a `SKILL.md`.
+fn is_part_of_a_skill(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if !matches!(entry?.file_name().to_str(), Some("scripts" | "references" | "assets" | "tests")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_and_what_was_begun_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "a", "a", "x");
+        fs::create_dir_all(root.path().join("begun/scripts")).unwrap();
+        fs::create_dir_all(root.path().join("empty")).unwrap();
+        fs::create_dir_all(root.path().join("docs/text")).unwrap();
+        put(root.path(), "docs/text/b", "b", "x");
+        std::os::unix::fs::symlink("docs/text/b", root.path().join("link")).unwrap();
+        let found = find_skills(root.path(), &SourceLimits::default()).unwrap();
+        let names = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.strip_prefix(root.path()).unwrap().display().to_string()).collect()
+        };
+        assert_eq!(names(&found.paths), ["a", "link"]);
+        assert_eq!(names(&found.linked), ["link"]);
+        assert_eq!(names(&found.empty), ["begun", "empty"]);
+    }
 
     fn skill_text(name: &str, description: &str) -> String {
         format!("---\nname: {name}\ndescription: {description}\n---\nBody\n")

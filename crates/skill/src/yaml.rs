@@ -297,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn flow_style_is_found_at_its_outermost() {
+        let text = "a: {b: [c], d: {}}\ne: []\nf:\n  - [g]\n";
+        let document = parse(text, Position::START).unwrap();
+        let found: Vec<&str> =
+            document.flow.iter().map(|span| &text[span.start.offset..span.end.offset]).collect();
+        assert_eq!(found, ["{b: [c], d: {}}", "[]", "[g]"]);
+    }
+
+    #[test]
     fn an_alias_bomb_is_refused_by_the_budget() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {

@@ -108,9 +108,11 @@ fn found_in(case: &Case, profile: Profile) -> Vec<Diagnostic> {
     check(&draft, &Options { profile, environment, ..Options::default() })
 }
 
-/// The rules that a skill in memory cannot break; each has its own test with real files.
-fn needs_a_disk(rule: Rule) -> bool {
-    let on_disk = [
+/// The rules that no fixture can break; each has a test of its own, with real files or large ones.
+fn has_its_own_test(rule: Rule) -> bool {
+    let elsewhere = [
+        Rule::TOO_LARGE,
+        Rule::FOLDER_LIMITS,
         Rule::FILE_LEFT_OUT,
         Rule::LINKED_SKILL,
         Rule::NAME_TAKEN,
@@ -118,22 +120,19 @@ fn needs_a_disk(rule: Rule) -> bool {
         Rule::EMPTY_DIRECTORY,
     ];
     // Bundles are refused before there is a skill; their fixtures stand with their reader.
-    on_disk.contains(&rule) || rule.group() == Group::Archive && rule != Rule::ARCHIVE_NESTED
+    elsewhere.contains(&rule) || rule.group() == Group::Archive && rule != Rule::ARCHIVE_NESTED
 }
 
-/// The profile in which the rule says most.
+/// The default profile, or the first in which the rule is on.
 fn profile_of(rule: Rule) -> Profile {
-    Profile::ALL
-        .into_iter()
-        .max_by_key(|profile| (rule.severity(*profile), *profile == Profile::Octavus))
-        .unwrap_or_default()
+    Profile::ALL.into_iter().find(|profile| rule.severity(*profile).is_some()).unwrap_or_default()
 }
 
 #[test]
 fn every_rule_finds_its_bad_skill_and_not_its_good_one() {
     let update = std::env::var_os("UPDATE_FIXTURES").is_some();
     let mut broken = Vec::new();
-    for rule in Rule::all().filter(|rule| !needs_a_disk(*rule)) {
+    for rule in Rule::all().filter(|rule| !has_its_own_test(*rule)) {
         let path = folder().join(format!("{}.txt", rule.code()));
         let Ok(text) = fs::read_to_string(&path) else {
             broken.push(format!("{rule:?} has no fixture"));
@@ -161,6 +160,55 @@ fn every_rule_finds_its_bad_skill_and_not_its_good_one() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n\n"));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_unread() {
+    for (text, says) in [
+        (format!("---\nname: a\ndescription: b\n---\n{}", "x".repeat(1 << 20)), "1048576"),
+        (format!("---\nname: a\ncompatibility: {}\n---\n", "x".repeat(1 << 18)), "262144"),
+    ] {
+        let draft = Draft::from_files([("SKILL.md", text)], Some("a")).unwrap();
+        for profile in Profile::ALL {
+            let found = check(&draft, &Options { profile, ..Options::default() });
+            let large = found.iter().find(|found| found.rule == Rule::TOO_LARGE).unwrap();
+            assert!(large.severity == Severity::Error && large.message.contains(says), "{large}");
+        }
+    }
+}
+
+#[test]
+fn fixes_mend_what_they_are_for_and_break_nothing() {
+    for rule in Rule::all().filter(|rule| !has_its_own_test(*rule)) {
+        let Ok(text) = fs::read_to_string(folder().join(format!("{}.txt", rule.code()))) else { continue };
+        let mut case = parse(rule.code(), &text).bad;
+        let directory = case.directory.clone();
+        let profile = profile_of(rule);
+        let before = found_in(&case, profile);
+        // Renames and modes need a disk; here it is about texts.
+        let mends = |diagnostic: &&Diagnostic| {
+            let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits);
+            diagnostic.rule == rule
+                && edits.clone().count() > 0
+                && edits.clone().all(|edit| matches!(edit, skill::Edit::Replace { .. }))
+        };
+        let ours: Vec<&Diagnostic> = before.iter().filter(mends).collect();
+        if ours.is_empty() {
+            continue;
+        }
+        let draft = Draft::from_files(case.files.clone(), Some(&directory)).unwrap();
+        let fixed = crate::fix(&draft, ours.iter().copied()).unwrap();
+        assert!(fixed.count > 0, "{rule:?}");
+        for (file, (_, after)) in fixed.texts {
+            case.files.insert(file, after.into_bytes());
+        }
+        let after = found_in(&case, profile);
+        let count = |found: &[Diagnostic]| found.iter().filter(|found| found.rule == rule).count();
+        assert_eq!(count(&after), count(&before) - fixed.count, "{rule:?}: {after:?}");
+        let errors =
+            |found: &[Diagnostic]| found.iter().filter(|found| found.severity == Severity::Error).count();
+        assert!(errors(&after) <= errors(&before), "{rule:?}: {after:?}");
+    }
 }
 
 #[test]

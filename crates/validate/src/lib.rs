@@ -33,7 +33,7 @@ mod select;
 mod spec;
 mod subject;
 
-use skill::{Diagnostic, Draft, Profile, Severity};
+use skill::{Diagnostic, Draft, Profile, Rule, Severity};
 
 use crate::subject::{Findings, Subject};
 pub use crate::{
@@ -62,6 +62,13 @@ pub struct Options {
     pub environment: Environment,
 }
 
+impl Options {
+    /// Findings that were made elsewhere, with the severities of the profile; what was not selected is left out.
+    pub fn filter(&self, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        self.selection.apply(found, self.profile)
+    }
+}
+
 /// Everything that is found about one skill, in the order of files and places.
 pub fn check(draft: &Draft, options: &Options) -> Vec<Diagnostic> {
     let subject = Subject::new(draft, &options.environment);
@@ -73,10 +80,19 @@ pub fn check(draft: &Draft, options: &Options) -> Vec<Diagnostic> {
     let mut found = findings.into_vec();
     if options.profile == Profile::Spec {
         // The reference library has the only say; what it refuses is found by following it.
-        found.retain(|diagnostic| diagnostic.rule.severity(Profile::Spec) != Some(Severity::Error));
-        spec::check(&subject, &mut found);
+        let (ours, advice) = found
+            .into_iter()
+            .partition(|diagnostic| diagnostic.rule.severity(Profile::Spec) == Some(Severity::Error));
+        found = spec::check(&subject, ours);
+        found.extend::<Vec<Diagnostic>>(advice);
     }
     let mut found = options.selection.apply(found, options.profile);
+    for diagnostic in &mut found {
+        // Where the field is welcome, it stays.
+        if diagnostic.rule == Rule::PLATFORM_FIELD && diagnostic.severity < Severity::Error {
+            diagnostic.fix = None;
+        }
+    }
     ignore::apply(&subject, &mut found, options);
     sort(&mut found);
     found

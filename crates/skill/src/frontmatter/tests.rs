@@ -22,7 +22,7 @@ fn rules(text: &str) -> Vec<&'static str> {
 #[test]
 fn all_fields_are_read_and_unknown_ones_kept() {
     let text = "---\nname: qr-code\ndescription: >\n  Makes\n  codes\nlicense: MIT\ncompatibility: python 3.11\n\
-        metadata:\n  version: 1.10\n  team: core\nallowed-tools: Bash(git add:*) Read\nauthor: Ada\ntriggers: a\n---\n# Hi\n";
+        metadata:\n  version: 1.10\n  team: core\nallowed-tools: Bash(git add:*) Read\nauthor: Ada\ntriggers: [a, b]\n---\n# Hi\n";
     let markdown = good(text);
     let frontmatter = &markdown.frontmatter;
     assert_eq!(frontmatter.name(), Some("qr-code"));
@@ -107,20 +107,6 @@ fn the_fix_of_a_colon_is_what_is_read() {
 }
 
 #[test]
-fn flow_style_is_reported_at_its_outermost() {
-    let text = "---\nname: a\nmetadata: {a: [b], c: {}}\ntags: []\n---\n";
-    let markdown = good(text);
-    let spans: Vec<&str> = markdown
-        .diagnostics
-        .iter()
-        .filter(|found| found.rule == Rule::FLOW_STYLE)
-        .map(|found| found.location.span.unwrap())
-        .map(|span| &text[span.start.offset..span.end.offset])
-        .collect();
-    assert_eq!(spans, ["{a: [b], c: {}}", "[]"]);
-}
-
-#[test]
 fn duplicate_keys_are_reported_and_the_last_counts() {
     let markdown = good("---\nname: a\nname: b\ndescription: c\n---\n");
     assert_eq!(markdown.diagnostics[0].rule, Rule::DUPLICATE_KEY);
@@ -137,15 +123,22 @@ fn anchors_are_reported_and_bombs_refused() {
 }
 
 #[test]
+fn a_value_of_unusual_white_space_is_no_panic() {
+    for space in ["\u{a0}", "\u{2028}", "\u{85}", "\u{3000}"] {
+        let _read = parse("SKILL.md", &format!("---\nname: {space}\nother: @x\n---\n"));
+    }
+}
+
+#[test]
 fn any_text_is_read_or_refused_without_a_panic() {
     let piece = proptest::string::string_regex(
-        "(---|\r|\n|: |'|\"|#|[a-c\u{e9}&*!@`%\\[\\]{}|>~-]| |\t|\u{feff}){0,60}",
+        "(---|\r|\n|: |'|\"|#|[a-c\u{e9}&*!@`%\\[\\]{}|>~-]| |\t|\u{feff}|\u{a0}|\u{85}|\u{2028}){0,60}",
     );
     let config = proptest::test_runner::Config { cases: 2_000, ..Default::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner
         .run(&piece.unwrap(), |text| {
-            let text = format!("---\nname: {text}\n---\n");
+            let text = format!("---\nname: {text}\nk: @\n---\n");
             let markdown = parse("SKILL.md", &text);
             match &markdown.frontmatter {
                 Some(frontmatter) => {

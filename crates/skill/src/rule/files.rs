@@ -71,4 +71,9 @@ super::rules! { Files:
         "What it stood for is gone; left in place it would hide the next finding.",
         "<!-- skillbox: ignore SB129 -->\nNo path here.",
         "No path here.";
+    FOLDER_LIMITS = "SB015" "folder-limits" [E E E E]
+        "The skill has too many, too large or too deep files.",
+        "It is copied into every sandbox; a folder of this size is a mistake or an attack.",
+        "my-skill/ with a checkout of 50,000 files",
+        "at most 2,000 files, 32 MiB each, 256 MiB together, 16 levels";
 }

@@ -1,0 +1,69 @@
+//! Arguments of `validate` and `rules`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use skill::Profile;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Validate {
+    /// Skills, bundles, directories of skills, or files in a skill; `-` is a SKILL.md or a bundle on standard input.
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whose expectations count: octavus, spec (the verdict of skills-ref), claude or lenient.
+    #[arg(long, value_name = "NAME", default_value_t = Profile::Octavus, env = "SKILLBOX_PROFILE", hide_env_values = true, hide_possible_values = true)]
+    pub(crate) profile: Profile,
+    /// The form of the report. Without it, full; github under GITHUB_ACTIONS; json with --json.
+    #[arg(long, value_enum, env = "SKILLBOX_FORMAT", hide_env_values = true)]
+    pub(crate) format: Option<ReportFormat>,
+    /// Write the report to a file.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Warnings count as errors.
+    #[arg(long, env = "SKILLBOX_STRICT", hide_env_values = true)]
+    pub(crate) strict: bool,
+    /// Look at these rules only: codes, names, groups or prefixes of codes.
+    #[arg(long, value_name = "RULE", env = "SKILLBOX_SELECT", hide_env_values = true, value_delimiter = ',')]
+    pub(crate) select: Vec<String>,
+    /// Do not look at these rules.
+    #[arg(long, value_name = "RULE", env = "SKILLBOX_IGNORE", hide_env_values = true, value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// Mend what can be mended safely, and report the rest.
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Show what --fix would change, and change nothing. Exit code 1 when there is something.
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Findings in this file are known and do not count.
+    #[arg(long, value_name = "FILE", env = "SKILLBOX_BASELINE", hide_env_values = true)]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write all findings of today into a baseline.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "fix", "diff"])]
+    pub(crate) write_baseline: Option<PathBuf>,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Like a compiler's messages, with the line that is meant.
+    Full,
+    /// One line a finding.
+    Concise,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML.
+    Junit,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// A code quality report of GitLab.
+    Gitlab,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rules {
+    /// A code, a name, a group or a prefix of codes. Without it, a list of all rules.
+    #[arg(value_name = "RULE")]
+    pub(crate) rules: Vec<String>,
+}

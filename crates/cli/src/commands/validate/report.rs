@@ -1,0 +1,225 @@
+//! What was found about one skill.
+//!
+//! A report keeps the lines that its findings mean and nothing else of the skill, so that thousands of them need little memory.
+
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+};
+
+use skill::{BundleLimits, Diagnostic, Draft, LoadError, Location, Rule};
+use validate::{Fixed, Member, Options};
+
+use super::targets::Target;
+use crate::error::{CommandError, Kind};
+
+/// The longest line that is kept for showing, in bytes.
+const MAX_LINE: usize = 4_096;
+
+/// What was found about one skill.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// Where the skill is, as it was named; `-` for standard input.
+    pub(super) path: PathBuf,
+    /// Whether that is a folder, so that paths of files can be joined to it.
+    pub(super) is_folder: bool,
+    /// The skill's name, when it has a good one.
+    pub(super) slug: Option<String>,
+    /// For comparing it with others.
+    pub(super) member: Option<Member>,
+    /// What fixes would change; only for folders.
+    pub(super) fixed: Option<Fixed>,
+    /// A directory among skills that is none.
+    pub(super) is_empty_directory: bool,
+    findings: Vec<Finding>,
+}
+
+/// A finding, and the line that it means.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) diagnostic: Diagnostic,
+    /// The text of the line on which it starts; empty for a whole file.
+    pub(super) line: String,
+}
+
+impl Report {
+    /// Checks a target.
+    pub(super) fn of(target: &Target, options: &Options) -> Result<Self, CommandError> {
+        match target {
+            Target::Path { path, linked } => {
+                let mut report = Self::of_draft(path, Draft::open(path), options)?;
+                if *linked {
+                    let diagnostic = Diagnostic::new(
+                        Rule::LINKED_SKILL,
+                        Location::file("SKILL.md"),
+                        "the skill's directory is a symbolic link",
+                    );
+                    let diagnostic = diagnostic.with_help("move the skill here, or name the place itself");
+                    report.add(options.filter(vec![diagnostic]));
+                }
+                Ok(report)
+            }
+            Target::Input(bytes) => {
+                let draft = if bytes.starts_with(b"PK") {
+                    Draft::from_bundle(Cursor::new(bytes), &BundleLimits::default())
+                } else {
+                    Draft::from_files([("SKILL.md", bytes.as_slice())], None)
+                };
+                Self::of_draft(Path::new("-"), draft, options)
+            }
+        }
+    }
+
+    fn of_draft(
+        path: &Path,
+        draft: Result<Draft, LoadError>,
+        options: &Options,
+    ) -> Result<Self, CommandError> {
+        match draft {
+            Ok(draft) => Self::checked(path, &draft, options),
+            Err(error) => Self::of_error(path, error, options),
+        }
+    }
+
+    fn checked(path: &Path, draft: &Draft, options: &Options) -> Result<Self, CommandError> {
+        let found = validate::check(draft, options);
+        let is_folder = path.is_dir();
+        let fixed = if is_folder && found.iter().any(|diagnostic| diagnostic.fix.is_some()) {
+            let fixed = validate::fix(draft, &found);
+            Some(fixed.map_err(|error| CommandError::of(Kind::User, "SKILL_UNREADABLE", &error))?)
+        } else {
+            None
+        };
+        let mut lines = Lines { draft, file: None };
+        let findings =
+            found.into_iter().map(|diagnostic| Finding { line: lines.of(&diagnostic), diagnostic }).collect();
+        let slug = draft.frontmatter().and_then(|frontmatter| frontmatter.name());
+        let slug = slug.filter(|name| skill::SkillName::parse(name).is_ok()).map(str::to_owned);
+        Ok(Self {
+            path: path.to_owned(),
+            is_folder,
+            slug,
+            member: member(path, draft),
+            fixed,
+            is_empty_directory: false,
+            findings,
+        })
+    }
+
+    /// Findings are a report; what cannot be read is an error.
+    fn of_error(path: &Path, error: LoadError, options: &Options) -> Result<Self, CommandError> {
+        let diagnostic = match &error {
+            LoadError::Bundle(bundle) => match bundle.rule() {
+                Some(rule) => {
+                    // The bundle as a whole is meant.
+                    let diagnostic = Diagnostic::new(rule, Location::file(""), bundle.to_string());
+                    match bundle.help() {
+                        Some(help) => diagnostic.with_help(help),
+                        None => diagnostic,
+                    }
+                }
+                None => return Err(error.into()),
+            },
+            LoadError::Folder(folder) if std::error::Error::source(folder).is_none() => {
+                Diagnostic::new(Rule::FOLDER_LIMITS, Location::file(""), folder.to_string())
+                    .with_help("keep what the skill does not need out of its folder")
+            }
+            _ => return Err(error.into()),
+        };
+        let mut report = Self::without_skill(path);
+        report.add(options.filter(vec![diagnostic]));
+        Ok(report)
+    }
+
+    /// A directory among skills that is none.
+    pub(super) fn of_empty(path: &Path, options: &Options) -> Self {
+        let mut report = Self { is_empty_directory: true, ..Self::without_skill(path) };
+        let diagnostic = Diagnostic::new(
+            Rule::EMPTY_DIRECTORY,
+            Location::file(""),
+            "this directory among skills has no SKILL.md",
+        );
+        report.add(options.filter(vec![diagnostic.with_help("write its SKILL.md, or delete it")]));
+        report
+    }
+
+    fn without_skill(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            is_folder: path.is_dir(),
+            slug: None,
+            member: None,
+            fixed: None,
+            is_empty_directory: false,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Adds findings that no line is shown for.
+    pub(super) fn add(&mut self, found: Vec<Diagnostic>) {
+        let new = found.into_iter().map(|diagnostic| Finding { diagnostic, line: String::new() });
+        self.findings.extend(new);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
+        self.findings.retain(keep);
+    }
+
+    /// What a baseline calls the skill.
+    pub(super) fn key(&self) -> String {
+        let path = self.path.to_string_lossy();
+        path.strip_prefix("./").unwrap_or(&path).trim_end_matches('/').to_owned()
+    }
+
+    /// Where `file` of the skill is, for people and for programs that open files. A file in a bundle has no path of its
+    /// own: then it is the bundle's.
+    pub(super) fn file(&self, file: &str) -> String {
+        if self.is_folder && !file.is_empty() {
+            let joined = self.path.join(file);
+            let joined = joined.to_string_lossy();
+            joined.strip_prefix("./").unwrap_or(&joined).to_owned()
+        } else {
+            self.path.to_string_lossy().into_owned()
+        }
+    }
+}
+
+fn member(path: &Path, draft: &Draft) -> Option<Member> {
+    let frontmatter = draft.frontmatter()?;
+    let span = |name: &str| frontmatter.field(name).map(|field| field.value_span);
+    Some(Member {
+        place: path.to_string_lossy().into_owned(),
+        name: frontmatter.name()?.to_owned(),
+        description: frontmatter.description()?.to_owned(),
+        file: draft.skill_file()?.to_owned(),
+        name_span: span("name"),
+        description_span: span("description"),
+    })
+}
+
+/// Lines of the skill's files; the last file is kept, as findings come in the order of files.
+struct Lines<'draft> {
+    draft: &'draft Draft,
+    file: Option<(String, String)>,
+}
+
+impl Lines<'_> {
+    fn of(&mut self, diagnostic: &Diagnostic) -> String {
+        let Some(span) = diagnostic.location.span else { return String::new() };
+        let file = &diagnostic.location.file;
+        if self.file.as_ref().is_none_or(|(path, _)| path != file) {
+            let bytes = self.draft.read(file, 1 << 20).unwrap_or_default();
+            self.file = Some((file.clone(), String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        let Some((_, text)) = &self.file else { return String::new() };
+        let start = text.floor_char_boundary(span.start.offset.min(text.len()));
+        let from = text[..start].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+        let to = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
+        let line = &text[from..to];
+        line[..line.floor_char_boundary(MAX_LINE)].to_owned()
+    }
+}
