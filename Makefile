@@ -8,7 +8,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# All tests. REQUIRE=native,docker,cgroup,user,node,pty,uv,pip,qemu,zbar,curl,s3,garage,images,pre-commit makes a missing capability a failure instead of a note.
+# All tests. REQUIRE=native,docker,cgroup,user,node,pty,uv,pip,qemu,zbar,curl,s3,garage,images,skills-ref,pre-commit makes a missing capability a failure instead of a note.
 test:
 	$(CARGO) test --workspace
 

@@ -24,6 +24,13 @@ if [[ ! -x target/tools/bin/pre-commit ]]; then
   target/tools/bin/pip install --quiet --disable-pip-version-check pre-commit
 fi
 
+# The reference library of the Agent Skills standard, whose verdicts the profile `spec` follows.
+skills_ref_version=0.1.1
+if [[ ! -x target/tools/skills-ref/bin/agentskills ]]; then
+  /usr/bin/python3 -m venv target/tools/skills-ref
+  target/tools/skills-ref/bin/pip install --quiet --disable-pip-version-check "skills-ref==$skills_ref_version"
+fi
+
 # A full S3 server. It takes minutes to build, so it stays outside of the target directory.
 garage_version=2.5.0
 garage="${XDG_CACHE_HOME:-$HOME/.cache}/skillbox-test/garage"

@@ -33,4 +33,6 @@ mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod validate;
+#[cfg(test)]
 mod walls;

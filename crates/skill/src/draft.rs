@@ -31,6 +31,7 @@ pub struct Draft {
     files: Vec<SkillFile>,
     ignored: Vec<String>,
     directory: Option<String>,
+    is_bundle: bool,
     skill_file: Option<String>,
     source: Option<String>,
     frontmatter: Option<Frontmatter>,
@@ -69,7 +70,8 @@ impl Draft {
         let unpacked = bundle::unpack_bundle(bundle, &parent, limits)?;
         let folder = unpacked.into_folder().map_err(|source| LoadError::io(&parent, source))?;
         folder.0.doom();
-        Self::from_folder(folder.0, folder.1.as_deref(), &limits.folder())
+        let draft = Self::from_folder(folder.0, folder.1.as_deref(), &limits.folder())?;
+        Ok(Self { is_bundle: true, ..draft })
     }
 
     /// Reads files in memory, which the caller answers for; paths are relative to the skill's root. `directory` is what the
@@ -140,6 +142,7 @@ impl Draft {
             files,
             ignored,
             directory: directory.map(str::to_owned),
+            is_bundle: false,
             skill_file,
             source,
             frontmatter,
@@ -190,6 +193,11 @@ impl Draft {
     /// end. At most a few hundred.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// Whether it was unpacked from a bundle: what is ignored was then given away all the same.
+    pub fn is_bundle(&self) -> bool {
+        self.is_bundle
     }
 
     /// What the skill's directory is called, where that is known.

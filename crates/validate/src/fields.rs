@@ -214,9 +214,8 @@ fn license(subject: &Subject<'_>, found: &mut Findings) {
     let has_file = subject.draft.files().iter().any(|file| is_license(&file.path));
     let Some((field, license)) = frontmatter.field("license").zip(frontmatter.license()) else {
         if !has_file {
-            let at = text.at(frontmatter.span().start.offset..frontmatter.span().start.offset);
             found.push(
-                Diagnostic::new(Rule::LICENSE_MISSING, at, "no licence is given")
+                Diagnostic::new(Rule::LICENSE_MISSING, Location::file(&text.path), "no licence is given")
                     .with_help("add `license:` with an SPDX identifier such as `MIT`, or a LICENSE file"),
             );
         }

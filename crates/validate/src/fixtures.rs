@@ -115,6 +115,9 @@ fn has_its_own_test(rule: Rule) -> bool {
         Rule::FOLDER_LIMITS,
         Rule::FILE_LEFT_OUT,
         Rule::LINKED_SKILL,
+        // Found by running scripts in a sandbox.
+        Rule::SMOKE_TEST,
+        Rule::NO_HELP,
         Rule::NAME_TAKEN,
         Rule::DESCRIPTION_OVERLAP,
         Rule::EMPTY_DIRECTORY,

@@ -12,8 +12,10 @@
 //! | `subject` | what the checks look at, read once |
 //! | `files`, `frontmatter`, `fields` | `SKILL.md` down to its fields |
 //! | `body`, `scripts`, `security` | instructions, programs, dangers |
+//! | `python`, `shell` | programs taken apart, for those checks |
 //! | `collection` | several skills together |
 //! | `spec` | the verdict of the reference library |
+//! | `markdown`, `paths` | documents taken apart, and which files a text refers to |
 //! | `ignore`, `baseline`, `select` | which findings count |
 //! | `fix` | mending what can be mended safely |
 
@@ -27,9 +29,14 @@ mod fix;
 mod fixtures;
 mod frontmatter;
 mod ignore;
+mod markdown;
+mod paths;
+mod pattern;
+mod python;
 mod scripts;
 mod security;
 mod select;
+mod shell;
 mod spec;
 mod subject;
 

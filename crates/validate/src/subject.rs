@@ -7,10 +7,17 @@ use std::{cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use skill::{Diagnostic, Draft, Frontmatter, Location, Position, Rule, Span};
 
+use crate::{markdown::Markdown, scripts::ProgramCache};
+
 /// The largest file that is looked at as text, in bytes.
 pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
 /// The most findings of one rule in one skill; more of the same teach nothing.
 const MAX_FINDINGS: usize = 100;
+
+/// Bytes between two counts of characters.
+const BLOCK: usize = 1024;
+/// How much of a long line [`Text::line_around`] gives to each side, in bytes.
+const AROUND: usize = 300;
 
 /// What programs find where a skill will run, beside what the skill itself brings or declares.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +36,8 @@ pub(crate) struct Subject<'draft> {
     pub(crate) draft: &'draft Draft,
     pub(crate) environment: &'draft Environment,
     texts: BTreeMap<&'draft str, OnceCell<Option<Text>>>,
+    documents: BTreeMap<&'draft str, OnceCell<Option<Markdown>>>,
+    pub(crate) parsed: ProgramCache,
 }
 
 /// A text file of the skill.
@@ -38,12 +47,21 @@ pub(crate) struct Text {
     pub(crate) content: String,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// How many characters there are before each [`BLOCK`] of bytes, so that a column of a very long line is counted quickly.
+    characters: Vec<usize>,
 }
 
 impl<'draft> Subject<'draft> {
     pub(crate) fn new(draft: &'draft Draft, environment: &'draft Environment) -> Self {
         let texts = draft.files().iter().map(|file| (file.path.as_str(), OnceCell::new())).collect();
-        Self { draft, environment, texts }
+        let documents = draft
+            .files()
+            .iter()
+            .map(|file| file.path.as_str())
+            .filter(|path| is_markdown(path))
+            .map(|path| (path, OnceCell::new()))
+            .collect();
+        Self { draft, environment, texts, documents, parsed: ProgramCache::default() }
     }
 
     /// The path of the file that describes the skill; what it should be where there is none.
@@ -72,6 +90,22 @@ impl<'draft> Subject<'draft> {
         cell.get_or_init(|| self.read(path)).as_ref()
     }
 
+    /// The paths of all Markdown files, sorted; that they can be read is not said.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &'draft str> + '_ {
+        self.documents.keys().copied()
+    }
+
+    /// A Markdown file with its parts. The frontmatter of `SKILL.md` is none of them.
+    pub(crate) fn markdown(&self, path: &str) -> Option<(&Text, &Markdown)> {
+        let (path, cell) = self.documents.get_key_value(path)?;
+        let text = self.text(path)?;
+        let parse = || {
+            let start = if *path == self.file() { self.draft.body_start()? } else { 0 };
+            Some(Markdown::parse(&text.content, start))
+        };
+        Some((text, cell.get_or_init(parse).as_ref()?))
+    }
+
     fn read(&self, path: &str) -> Option<Text> {
         let content = match self.draft.source() {
             Some(source) if path == self.file() => source.to_owned(),
@@ -86,6 +120,13 @@ impl<'draft> Subject<'draft> {
     }
 }
 
+fn is_markdown(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(_, extension)| {
+        ["md", "markdown", "mdx"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}
+
 impl Text {
     pub(crate) fn new(path: &str, content: String) -> Self {
         let bytes = content.as_bytes();
@@ -95,7 +136,28 @@ impl Text {
             let pair = bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n');
             (!pair).then_some(at + 1)
         }));
-        Self { path: path.to_owned(), content, lines }
+        let mut characters = vec![0];
+        for block in bytes.chunks(BLOCK) {
+            characters.push(characters.last().copied().unwrap_or_default() + count_characters(block));
+        }
+        Self { path: path.to_owned(), content, lines, characters }
+    }
+
+    /// How many characters begin before byte `offset`.
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.characters.get(block).copied().unwrap_or_default();
+        counted + count_characters(&self.content.as_bytes()[block * BLOCK..offset])
+    }
+
+    /// The line around byte `offset`, or what of it is near.
+    pub(crate) fn line_around(&self, offset: usize) -> &str {
+        let offset = self.content.floor_char_boundary(offset.min(self.content.len()));
+        let from = self.content.floor_char_boundary(offset.saturating_sub(AROUND));
+        let to = self.content.ceil_char_boundary((offset + AROUND).min(self.content.len()));
+        let start = self.content[from..offset].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
+        let end = self.content[offset..to].find(['\n', '\r']).map_or(to, |at| offset + at);
+        &self.content[start..end]
     }
 
     /// The place of byte `offset`.
@@ -103,7 +165,8 @@ impl Text {
         let offset = self.content.floor_char_boundary(offset.min(self.content.len()));
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        Position { offset, line, column: self.content[start..offset].chars().count() + 1 }
+        let column = self.characters_before(offset) - self.characters_before(start) + 1;
+        Position { offset, line, column }
     }
 
     /// The place of some bytes.
@@ -135,6 +198,11 @@ impl Text {
             Some((range.clone(), &self.content[range]))
         })
     }
+}
+
+fn count_characters(bytes: &[u8]) -> usize {
+    // Every byte but those that continue a character begins one.
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 /// What the checks have found.
@@ -178,6 +246,21 @@ mod tests {
         assert_eq!(lines, ["aé", "", "b", "c", "", "last"]);
         assert_eq!(Text::new("a", "x\n".to_owned()).line_count(), 1);
         assert_eq!(Text::new("a", String::new()).line_count(), 1);
+    }
+
+    #[test]
+    fn places_in_long_lines_are_right() {
+        let content = "aé€😀".repeat(700);
+        let text = Text::new("a", content.clone());
+        for (index, (offset, _)) in content.char_indices().enumerate() {
+            assert_eq!(text.position(offset).column, index + 1);
+        }
+        assert_eq!(text.position(content.len()).column, 2801);
+        let around = text.line_around(3000);
+        assert!((600..620).contains(&around.len()), "{}", around.len());
+        let lines = Text::new("a", "ab\ncd\r\nef".to_owned());
+        let around: Vec<&str> = (0..=9).map(|offset| lines.line_around(offset)).collect();
+        assert_eq!(around, ["ab", "ab", "ab", "cd", "cd", "cd", "", "ef", "ef", "ef"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{docker, images, s3::Garage, skillbox};
 
 /// Whether the test can go on. The capabilities are `native`, `cgroup` (limits of memory, processes and CPU),
 /// `docker`, `images` (mmdebstrap, to build them), `office` (the large one), `node`, `uv`, `s3`, `garage`, `curl`,
-/// `qemu`, `bwrap`, `pty`, `pre-commit` and `zbar`.
+/// `qemu`, `bwrap`, `pty`, `zbar`, `pre-commit` and `skills-ref` (the reference library).
 #[must_use]
 pub(crate) fn require(capability: &str) -> bool {
     let missing = match capability {
@@ -37,6 +37,8 @@ pub(crate) fn require(capability: &str) -> bool {
         "pty" => programs(&["script"]),
         "pre-commit" => pre_commit().is_none().then(|| "run `make setup`".to_owned()),
         "zbar" => programs(&["zbarimg"]),
+        "skills-ref" => (!skillbox::repository().join("target/tools/skills-ref/bin/python").exists())
+            .then(|| "run `make setup`".to_owned()),
         other => panic!("no test may require `{other}`: nothing here knows how to look for it"),
     };
     let Some(why) = missing else { return true };

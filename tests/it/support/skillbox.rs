@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -80,9 +80,7 @@ pub(crate) struct Ran {
 
 /// Runs `skillbox` in a directory.
 pub(crate) fn run_in(directory: &Path, args: &[&str]) -> Ran {
-    let output = command().args(args).current_dir(directory).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).expect("skillbox writes UTF-8 here");
-    Ran { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::of(command().args(args).current_dir(directory).output().unwrap())
 }
 
 /// Runs `skillbox` at the top of the source tree.
@@ -91,6 +89,12 @@ pub(crate) fn run(args: &[&str]) -> Ran {
 }
 
 impl Ran {
+    /// What a run left behind that was started elsewhere.
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("skillbox writes UTF-8 here");
+        Self { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("ended by a signal: {}", self.status))
     }

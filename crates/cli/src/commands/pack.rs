@@ -81,18 +81,20 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
     Ok(Exit::OK)
 }
 
-/// The canonical folder of the skill.
+/// The canonical folder of the skill. A `SKILL.md` stands for the folder that it is named in, also where it is a link.
 fn root(path: &Path) -> Result<PathBuf, CommandError> {
     let missing = |source| CommandError::from(LoadError::Io { path: path.to_owned(), source });
-    let real = fs::canonicalize(path).map_err(missing)?;
-    if real.is_dir() {
-        return Ok(real);
-    }
-    match (real.file_name(), real.parent()) {
-        (Some(name), Some(parent)) if name.eq_ignore_ascii_case("SKILL.md") => Ok(parent.to_owned()),
-        _ => Err(CommandError::usage(format!("`{}` is no folder of a skill", path.display()))
-            .hint("`skillbox unpack` makes a folder of a bundle")),
-    }
+    let is_skill_file = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("SKILL.md"));
+    let folder = match path.parent() {
+        _ if fs::metadata(path).map_err(missing)?.is_dir() => path,
+        Some(parent) if is_skill_file && parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) if is_skill_file => parent,
+        _ => {
+            return Err(CommandError::usage(format!("`{}` is no folder of a skill", path.display()))
+                .hint("`skillbox unpack` makes a folder of a bundle"));
+        }
+    };
+    fs::canonicalize(folder).map_err(missing)
 }
 
 /// The name that `SKILL.md` gives. Nothing else is read, since it is not known yet what ships.

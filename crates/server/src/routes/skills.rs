@@ -13,15 +13,18 @@ use axum::{
     response::IntoResponse as _,
 };
 use runner::{PrepareError, SkillEntry};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use skill::{BundleError, BundleLimits, CatalogError, Diagnostic, LoadError, Origin, Severity, Skill};
+use skill::{
+    BundleError, BundleLimits, CatalogError, Diagnostic, Draft, LoadError, Origin, Profile, Severity,
+};
 use tokio::task::spawn_blocking;
 
 use crate::{
     app::App,
     body::{self, Received},
     problem::{Answer, Code, Problem, chain},
-    routes::PathOf,
+    routes::{PathOf, QueryOf},
 };
 
 /// Room for what a form has around a bundle.
@@ -106,24 +109,51 @@ pub(crate) async fn remove(State(app): State<App>, PathOf(slug): PathOf<String>)
 }
 
 /// `POST /v1/skills/validate`
-pub(crate) async fn validate(State(app): State<App>, request: Request) -> Answer {
+pub(crate) async fn validate(
+    State(app): State<App>,
+    QueryOf(query): QueryOf<ValidateQuery>,
+    request: Request,
+) -> Answer {
+    let profile: Profile = match &query.profile {
+        Some(name) => name
+            .parse()
+            .map_err(|error: skill::UnknownProfile| Problem::new(Code::InvalidRequest, error.to_string()))?,
+        None => Profile::default(),
+    };
     let Received { value: bundle, permits } = bundle(&app, request).await?;
-    let loaded = blocking(move || Skill::from_bundle(Cursor::new(bundle), &BundleLimits::default())).await;
+    let checked = blocking(move || {
+        let draft = Draft::from_bundle(Cursor::new(bundle), &BundleLimits::default())?;
+        let found = ::validate::check(&draft, &::validate::Options { profile, ..Default::default() });
+        let slug = draft.frontmatter().and_then(|frontmatter| frontmatter.name());
+        let slug = slug.filter(|name| skill::SkillName::parse(name).is_ok()).map(str::to_owned);
+        Ok((slug, found))
+    })
+    .await;
     drop(permits);
-    let (slug, findings): (Option<String>, Vec<Value>) = match loaded {
-        Ok(skill) => (Some(skill.name().to_string()), skill.diagnostics().iter().map(shown).collect()),
+    let (slug, findings): (Option<String>, Vec<Value>) = match checked {
+        Ok((slug, found)) => (slug, found.iter().map(shown).collect()),
         Err(error) => (None, findings(&error).ok_or_else(|| Problem::internal("validate a bundle", &error))?),
     };
-    let (errors, warnings): (Vec<Value>, Vec<Value>) =
-        findings.into_iter().partition(|finding| finding["severity"] == "error");
+    let of = |severity: &str| -> Vec<&Value> {
+        findings.iter().filter(|finding| finding["severity"] == severity).collect()
+    };
+    let (errors, warnings, infos) = (of("error"), of("warning"), of("info"));
     let mut body = Map::new();
     if let Some(slug) = slug {
         body.insert("slug".into(), slug.into());
     }
     body.insert("valid".into(), errors.is_empty().into());
-    body.insert("errors".into(), errors.into());
-    body.insert("warnings".into(), warnings.into());
+    body.insert("errors".into(), json!(errors));
+    body.insert("warnings".into(), json!(warnings));
+    body.insert("infos".into(), json!(infos));
     Ok(Json(body).into_response())
+}
+
+/// How a bundle is looked at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ValidateQuery {
+    profile: Option<String>,
 }
 
 fn summary(entry: &SkillEntry) -> Map<String, Value> {

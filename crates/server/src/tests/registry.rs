@@ -128,19 +128,19 @@ async fn bundles_that_are_none_are_refused_with_findings() {
     assert_eq!(problem["diagnostics"][0]["rule"], "SB040");
     assert_eq!(problem["diagnostics"][0]["path"], "SKILL.md");
     assert_eq!(app.get("/v1/skills").value().await["skills"].as_array().unwrap().len(), 2);
-    // The same, only looked at.
+    // The same, only looked at: without a directory that could name it, and with advice.
     let checked = upload(&app, "/v1/skills/validate", nameless).value().await;
-    assert_eq!(
-        (&checked["valid"], &checked["errors"][0]["rule"], &checked["warnings"]),
-        (&json!(false), &json!("SB040"), &json!([]))
-    );
+    assert_eq!((&checked["valid"], &checked["errors"][0]["rule"]), (&json!(false), &json!("SB040")));
     assert!(checked.get("slug").is_none());
-    let checked = upload(&app, "/v1/skills/validate", skill("good", "Is good.")).value().await;
-    assert_eq!(checked, json!({"slug": "good", "valid": true, "errors": [], "warnings": []}));
-    let warned =
-        bundle(&[("SKILL.md", "---\nname: good\ndescription: Is good.\ncolour: red\n---\nUse it.\n")]);
-    let checked = upload(&app, "/v1/skills/validate", warned).value().await;
+    let good = "---\nname: good\ndescription: Counts words. Use it when asked how many there are.\nlicense: MIT\n---\nUse it.\n";
+    let checked = upload(&app, "/v1/skills/validate", bundle(&[("SKILL.md", good)])).value().await;
+    assert_eq!(checked, json!({"slug": "good", "valid": true, "errors": [], "warnings": [], "infos": []}));
+    let warned = bundle(&[("SKILL.md", &good.replace("license: MIT", "colour: red"))]);
+    let checked = upload(&app, "/v1/skills/validate", warned.clone()).value().await;
     assert_eq!(checked["valid"], true);
+    let strict = upload(&app, "/v1/skills/validate?profile=spec", warned.clone()).value().await;
+    assert_eq!((&strict["valid"], &strict["errors"][0]["rule"]), (&json!(false), &json!("SB030")));
+    assert_eq!(upload(&app, "/v1/skills/validate?profile=none", warned).send().await.status, 422);
     let mut warning = checked["warnings"][0].clone();
     warning.as_object_mut().unwrap().remove("help");
     warning.as_object_mut().unwrap().remove("message");

@@ -103,18 +103,16 @@ fn of_file(path: &Path) -> Result<PathBuf, CommandError> {
     {
         return Ok(path.to_owned());
     }
-    let mut directory = folder(path);
-    loop {
-        if directory.join("SKILL.md").is_file() || directory.join("skill.md").is_file() {
-            return Ok(directory);
-        }
-        directory = match directory.parent() {
-            Some(parent) if parent.as_os_str().is_empty() && directory != Path::new(".") => {
-                PathBuf::from(".")
-            }
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => break,
-        };
+    let is_skill =
+        |directory: &Path| ["SKILL.md", "skill.md"].iter().any(|name| directory.join(name).is_file());
+    // As it was written where that is enough; above the working directory only the whole path has a name.
+    let written = folder(path);
+    let whole = fs::canonicalize(&written).unwrap_or_default();
+    if let Some(found) = written.ancestors().chain(whole.ancestors()).find(|directory| {
+        // The last ancestor of a relative path is empty and means the working directory.
+        is_skill(if directory.as_os_str().is_empty() { Path::new(".") } else { directory })
+    }) {
+        return Ok(if found.as_os_str().is_empty() { PathBuf::from(".") } else { found.to_owned() });
     }
     Err(CommandError::new(
         Kind::User,

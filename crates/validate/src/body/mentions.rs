@@ -1,0 +1,250 @@
+//! Paths of the skill that are mentioned without being links: in sentences, in code, in commands.
+
+use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+
+use regex::Regex;
+use skill::{Diagnostic, Edit, Rule};
+
+use super::{MAX_EACH_FILE, is_for_people, is_material, links::shown};
+use crate::{
+    markdown::Markdown,
+    paths::{Paths, Target, extension, folder, is_placeholder, name},
+    pattern::pattern,
+    subject::{Findings, Subject, Text},
+};
+
+/// The longest beginning of a path that is looked at.
+const MAX_PREFIX: usize = 200;
+
+static PATH: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:scripts|references|assets)[/\\][\p{L}\p{N}_.+@/\\-]*[\p{L}\p{N}_/\\-]"));
+
+/// Words in a line that make its paths examples, or files that are yet to be made.
+static EXAMPLE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b",
+    )
+});
+
+pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
+    let paths = Paths::new(subject.draft);
+    let own: Vec<String> =
+        [subject.draft.directory(), subject.frontmatter().and_then(|fields| fields.name())]
+            .into_iter()
+            .flatten()
+            .map(str::to_lowercase)
+            .collect();
+    let documents = subject.documents().filter(|path| !is_material(path) && !is_for_people(path));
+    for path in documents {
+        let Some((text, markdown)) = subject.markdown(path) else { continue };
+        let reader = Reader { paths: &paths, own: &own, text, markdown };
+        let start = if path == subject.file() { subject.draft.body_start().unwrap_or_default() } else { 0 };
+        let mut seen = BTreeSet::new();
+        for found in PATH.find_iter(&text.content[start..]) {
+            let range = start + found.start()..start + found.end();
+            // Each path is said once, and no file is read to the end for more of the same.
+            if seen.len() >= MAX_EACH_FILE || seen.contains(found.as_str()) {
+                continue;
+            }
+            if let Some(diagnostic) = reader.look_at(range) {
+                seen.insert(found.as_str());
+                findings.push(diagnostic);
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    paths: &'a Paths<'a>,
+    own: &'a [String],
+    text: &'a Text,
+    markdown: &'a Markdown,
+}
+
+impl Reader<'_> {
+    fn look_at(&self, range: Range<usize>) -> Option<Diagnostic> {
+        let content = &self.text.content;
+        let prefix = self.prefix(range.start)?;
+        // A link has been looked at as such; what it is called does not count.
+        if self.markdown.link_at(range.start).is_some() || self.markdown.is_comment(range.start) {
+            return None;
+        }
+        let written = content[range.clone()].trim_end_matches(['.', '-']);
+        let range = range.start..range.start + written.len();
+        if content[range.end..].starts_with(['<', '{', '*', '$', '[', '%', '…', '?', '('])
+            || written.contains("..")
+        {
+            return None;
+        }
+        let slashes = written.replace('\\', "/");
+        let reference = format!("{prefix}{slashes}");
+        let target = self.paths.resolve(folder(&self.text.path), &reference);
+        if written.contains('\\') {
+            return self.backslashes(written, &slashes, &target, range);
+        }
+        match target {
+            Target::File(_) | Target::Directory(_) | Target::LeftOut | Target::Outside => None,
+            Target::OtherCase(path) => {
+                let message = format!("`{}` is mentioned, the file is `{path}`", shown(written));
+                let diagnostic =
+                    Diagnostic::new(Rule::REFERENCE_SPELLING, self.text.at(range.clone()), message)
+                        .with_help("upper and lower case count in file names");
+                Some(match super::links::respelled(written, path) {
+                    Some(text) => {
+                        diagnostic.with_fix([Edit::Replace { file: self.text.path.clone(), range, text }])
+                    }
+                    None => diagnostic,
+                })
+            }
+            Target::Extension(path) => {
+                let message = format!("`{}` is mentioned, the file is `{path}`", shown(written));
+                Some(
+                    Diagnostic::new(Rule::REFERENCE_SPELLING, self.text.at(range), message)
+                        .with_help("write the whole name with its extension"),
+                )
+            }
+            Target::Missing => self.missing(written, range),
+        }
+    }
+
+    fn missing(&self, written: &str, range: Range<usize>) -> Option<Diagnostic> {
+        let extension = extension(written);
+        let looks_like_file = (1..=5).contains(&extension.len())
+            && extension.chars().all(|character| character.is_ascii_alphanumeric())
+            && !extension.chars().all(|character| character.is_ascii_digit());
+        if !looks_like_file || is_placeholder(written) || self.is_example(range.start) {
+            return None;
+        }
+        let message = format!("`{}` is not in the skill", shown(written));
+        let diagnostic = Diagnostic::new(Rule::PATH_MISSING, self.text.at(range), message);
+        Some(match self.paths.similar(written) {
+            Some(similar) => diagnostic.with_help(format!("did you mean `{similar}`?")),
+            None => diagnostic.with_help("add the file, or stop mentioning it"),
+        })
+    }
+
+    fn backslashes(
+        &self,
+        written: &str,
+        slashes: &str,
+        target: &Target<'_>,
+        range: Range<usize>,
+    ) -> Option<Diagnostic> {
+        if !matches!(target, Target::File(_) | Target::Directory(_)) || name(slashes).is_empty() {
+            return None;
+        }
+        let message = format!("`{}` has backslashes", shown(written));
+        let diagnostic = Diagnostic::new(Rule::BACKSLASH_PATH, self.text.at(range.clone()), message)
+            .with_help("write `/` between directories");
+        // In a block of code the rest of the command may be made for another system, too.
+        if self.markdown.code_at(range.start).is_some() {
+            return Some(diagnostic);
+        }
+        Some(diagnostic.with_fix([Edit::Replace {
+            file: self.text.path.clone(),
+            range,
+            text: slashes.to_owned(),
+        }]))
+    }
+
+    /// What stands before a path and belongs to it, as far as it leads to this skill; `None` when it leads elsewhere.
+    fn prefix(&self, start: usize) -> Option<&str> {
+        let content = &self.text.content;
+        let from = content.floor_char_boundary(start.saturating_sub(MAX_PREFIX));
+        let before = &content[from..start];
+        let ends = |character: char| character.is_whitespace() || "\"'`()[]|,;=:>│├└─".contains(character);
+        let begin =
+            before.rfind(ends).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+        // `<skill-dir>/scripts` has a bracket before the slash, which is no quotation.
+        let prefix = match before[begin..].strip_prefix('/') {
+            Some("") if before[..begin].ends_with('>') => {
+                let open = before.rfind('<')?;
+                &before[open..]
+            }
+            _ => &before[begin..],
+        };
+        if prefix.is_empty() {
+            return Some("");
+        }
+        let place = prefix.strip_suffix(['/', '\\'])?;
+        if place.split('/').all(|part| matches!(part, "." | "..")) {
+            return Some(prefix);
+        }
+        let lower = place.to_lowercase();
+        let is_variable = matches!(
+            lower.trim_matches(['$', '{', '}', '<', '>']).replace('-', "_").as_str(),
+            "skill_dir"
+                | "claude_skill_dir"
+                | "basedir"
+                | "skill_root"
+                | "skill_path"
+                | "skill_directory"
+                | "skill"
+        );
+        let is_own = self.own.iter().any(|own| name(&lower) == own);
+        (is_variable || is_own).then_some("")
+    }
+
+    /// Whether the line around a byte says that its paths are examples.
+    fn is_example(&self, offset: usize) -> bool {
+        EXAMPLE.is_match(self.text.line_around(offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::found, *};
+
+    const RULES: [Rule; 3] = [Rule::PATH_MISSING, Rule::REFERENCE_SPELLING, Rule::BACKSLASH_PATH];
+
+    fn in_body(body: &str) -> Vec<String> {
+        let files =
+            [("SKILL.md", body), ("references/api.md", ""), ("scripts/run.py", ""), ("scripts/lib/a.py", "")];
+        found(&files, &RULES).iter().map(|diagnostic| diagnostic.to_string()).collect()
+    }
+
+    #[test]
+    fn what_is_there_or_is_no_reference_is_good() {
+        for body in [
+            "Run `scripts/run.py`, read references/api.md. See scripts/ and `./scripts/lib`.",
+            "`$SKILL_DIR/scripts/run.py` `<skill-dir>/scripts/run.py` `~/.x/skills/my-skill/scripts/run.py`",
+            "`scripts/<name>.py` scripts/*.py `references/{lang}.md` scripts/... scripts/your_script.py",
+            "`other-skill/scripts/no.py` `$HOME/scripts/no.py` src/assets/no.png myscripts/no.py",
+            "Create `scripts/new.py` first. Save to assets/out.png. A file, e.g. scripts/rotate.py",
+            "https://example.com/assets/logo.png",
+            "<!-- scripts/no.py -->",
+        ] {
+            assert_eq!(in_body(body), [""; 0], "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_found_where_it_is_written() {
+        for (body, wanted) in [
+            ("é `scripts/no.py`", "SKILL.md:5:4: warning[SB124]: `scripts/no.py` is not in the skill"),
+            (
+                "```sh\npython ./scripts/no.py\n```",
+                "SKILL.md:6:10: warning[SB124]: `scripts/no.py` is not in the skill",
+            ),
+            (
+                "${SKILL_DIR}/scripts/no.py.",
+                "SKILL.md:5:14: warning[SB124]: `scripts/no.py` is not in the skill",
+            ),
+            (
+                "<skill-dir>/scripts/no.py",
+                "SKILL.md:5:13: warning[SB124]: `scripts/no.py` is not in the skill",
+            ),
+            (
+                "`references/API.md`",
+                "SKILL.md:5:2: warning[SB128]: `references/API.md` is mentioned, the file is `references/api.md`",
+            ),
+            (
+                "`scripts/run`",
+                "SKILL.md:5:2: warning[SB128]: `scripts/run` is mentioned, the file is `scripts/run.py`",
+            ),
+            ("`scripts\\run.py`", "SKILL.md:5:2: warning[SB130]: `scripts\\\\run.py` has backslashes"),
+        ] {
+            assert_eq!(in_body(body), [wanted], "{body}");
+        }
+    }
+}
