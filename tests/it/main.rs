@@ -9,6 +9,8 @@ mod cli;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod dev;
+#[cfg(test)]
 mod docker;
 #[cfg(test)]
 mod examples;
@@ -28,6 +30,8 @@ mod readme;
 mod recovery;
 #[cfg(test)]
 mod s3;
+#[cfg(test)]
+mod skill_tests;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -38,6 +38,7 @@ const RESERVED: [(&str, &[&str]); 18] = [
             "runner",
             "sandbox",
             "server",
+            "skill-test",
         ],
     ),
     ("futures-util", &["bench", "driver-docker", "runner", "sandbox", "server"]),
@@ -50,7 +51,7 @@ const RESERVED: [(&str, &[&str]); 18] = [
     ("landlock", &["init"]),
     ("rustix", &["cli", "driver-native", "init", "layer"]),
     // Each format has one reader; `skill` only writes with this one.
-    ("serde_yaml", &["skill"]),
+    ("serde_yaml", &["skill", "skill-test"]),
     ("zip", &["skill"]),
     // The command line is the binary's.
     ("clap", &["bench", "cli"]),

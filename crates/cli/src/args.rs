@@ -1,8 +1,11 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod dev;
 mod diff;
 mod new;
 mod pack;
+mod schema;
+mod test;
 mod unpack;
 mod validate;
 
@@ -12,9 +15,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use server::Listen;
 
 pub(crate) use self::{
+    dev::Dev,
     diff::Diff,
     new::{Ci, New, Part, ScriptLanguage},
     pack::{BundleLayout, FollowLinks, Pack},
+    schema::{Schema, SchemaName},
+    test::Test,
     unpack::Unpack,
     validate::{ReportFormat, Rules, Validate},
 };
@@ -136,6 +142,10 @@ pub(crate) enum Command {
     /// Explain the rules that `validate` checks.
     #[command(visible_alias = "explain")]
     Rules(Rules),
+    /// Run the tests of skills. Exit code 1 when a case fails, 2 when a test file is wrong.
+    Test(Test),
+    /// Watch a skill: check it, run it and test it each time that a file is saved.
+    Dev(Dev),
     /// Show what is in a skill.
     #[command(alias = "read-properties")]
     Inspect(Inspect),
@@ -155,6 +165,8 @@ pub(crate) enum Command {
     Image(Image),
     /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema(Schema),
     /// Print the version.
     Version,
     /// Print completions for a shell.

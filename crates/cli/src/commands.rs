@@ -4,6 +4,7 @@
 mod call;
 mod code;
 mod completions;
+mod dev;
 mod diff;
 mod doctor;
 mod image;
@@ -14,7 +15,9 @@ mod program;
 mod prompt;
 mod rules;
 mod run;
+mod schema;
 mod serve;
+mod test;
 mod tools;
 mod unpack;
 mod validate;
@@ -53,6 +56,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Prompt(command)) => prompt::execute(&command, output),
         Some(Command::Validate(command)) => validate::execute(&command, global, output),
         Some(Command::Rules(command)) => rules::execute(&command, output),
+        Some(Command::Test(command)) => test::execute(&command, global, output),
+        Some(Command::Dev(command)) => dev::execute(&command, global, output),
         Some(Command::Inspect(command)) => inspect::execute(&command, output),
         Some(Command::New(command)) => new::execute(&command, output),
         Some(Command::Pack(command)) => pack::execute(&command, output),
@@ -60,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Diff(command)) => diff::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),
+        Some(Command::Schema(command)) => schema::execute(&command),
         Some(Command::Version) => version::execute(output),
         Some(Command::Completions(command)) => completions::execute(&command),
     };

@@ -46,6 +46,17 @@ impl OneRunner {
     /// Starts what one call needs.
     pub(crate) async fn start(
         global: &Global,
+        catalog: (Catalog, Vec<String>),
+        output: Output,
+        interrupt: &Interrupt,
+    ) -> Result<Self, CommandError> {
+        Self::start_with(config(), global, catalog, output, interrupt).await
+    }
+
+    /// The same for a runner that behaves otherwise.
+    pub(crate) async fn start_with(
+        config: Config,
+        global: &Global,
         (catalog, slugs): (Catalog, Vec<String>),
         output: Output,
         interrupt: &Interrupt,
@@ -68,7 +79,7 @@ impl OneRunner {
         })?;
         let layers = Arc::new(resolver(global, cache, target));
         let parts = Parts { driver, store: Arc::new(store.clone()), catalog, layers };
-        Ok(Self { runner: Runner::new(parts, config()), store, slugs, _scratch: scratch })
+        Ok(Self { runner: Runner::new(parts, config), store, slugs, _scratch: scratch })
     }
 
     /// Makes the dependencies of the skills ready, with progress.
@@ -80,7 +91,8 @@ impl OneRunner {
         Ok(())
     }
 
-    /// Makes one call in a trigger of its own, and ends the trigger. `cancel` stops the call.
+    /// Makes one call in a trigger of its own, and ends the trigger. `cancel` stops the call. A declaration without skills
+    /// has all that the runner was started with.
     pub(crate) async fn call(
         &self,
         trigger: &TriggerId,
@@ -88,7 +100,10 @@ impl OneRunner {
         request: CallRequest,
         cancel: &CancellationToken,
     ) -> Result<Arc<CallAnswer>, CommandError> {
-        let declaration = Declaration { skills: self.slugs.clone(), ..declaration };
+        let mut declaration = declaration;
+        if declaration.skills.is_empty() {
+            declaration.skills.clone_from(&self.slugs);
+        }
         self.runner.declare(trigger, declaration).await?;
         let id = request.call.tool_call_id.clone();
         let mut pending = self.runner.submit(trigger, request).await?;
@@ -214,6 +229,19 @@ fn config() -> Config {
     config.most_lifetime = LONGEST;
     config.sandboxes = 1;
     config.drain = Duration::from_secs(1);
+    config
+}
+
+/// A runner for tests of skills. What a platform would refuse, such as an output file that is too large, is refused here,
+/// too; only memory and time are the author's to choose.
+pub(crate) fn config_of_tests(jobs: usize) -> Config {
+    let mut config = Config::standard();
+    config.most_limits.memory_bytes = u64::MAX;
+    config.most_lifetime = LONGEST;
+    config.sandboxes = jobs;
+    config.drain = Duration::from_secs(1);
+    // Nobody asks for the results of a case again.
+    config.ended_retention = Duration::from_millis(1);
     config
 }
 

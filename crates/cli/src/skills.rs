@@ -1,6 +1,6 @@
 //! Skills that are named on the command line: each a folder, its `SKILL.md`, or a bundle.
 
-use std::{error::Error as _, path::PathBuf};
+use std::{error::Error as _, path::PathBuf, sync::Arc};
 
 use skill::{Catalog, Severity, Skill, SourceProblem};
 
@@ -21,6 +21,11 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Skill>, CommandError> {
 
 /// A catalog of skills, and their slugs in the order of the skills.
 pub(crate) fn catalog(skills: Vec<Skill>) -> (Catalog, Vec<String>) {
+    shared_catalog(skills.into_iter().map(Arc::new).collect())
+}
+
+/// The same of skills that somebody else holds, too.
+pub(crate) fn shared_catalog(skills: Vec<Arc<Skill>>) -> (Catalog, Vec<String>) {
     let slugs = skills.iter().map(|skill| skill.name().to_string()).collect();
     (Catalog::from_skills(skills), slugs)
 }

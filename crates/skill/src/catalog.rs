@@ -125,8 +125,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// A catalog of skills that are loaded already; nothing can be uploaded.
-    pub fn from_skills(skills: impl IntoIterator<Item = Skill>) -> Self {
+    /// A catalog of skills that are loaded already, shared or not; nothing can be uploaded.
+    pub fn from_skills(skills: impl IntoIterator<Item = impl Into<Arc<Skill>>>) -> Self {
         let mut catalog = Self {
             built_in: BTreeMap::new(),
             uploaded: BTreeMap::new(),
@@ -135,7 +135,7 @@ impl Catalog {
             problems: Vec::new(),
         };
         for skill in skills {
-            catalog.insert(Arc::new(skill));
+            catalog.insert(skill.into());
         }
         catalog
     }

@@ -13,6 +13,8 @@ fn help_of_every_command() {
         "tools",
         "prompt",
         "validate",
+        "test",
+        "dev",
         "inspect",
         "new",
         "pack",
@@ -22,6 +24,7 @@ fn help_of_every_command() {
         "image build",
         "image ls",
         "doctor",
+        "schema",
         "version",
         "completions",
     ];

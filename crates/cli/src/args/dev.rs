@@ -1,0 +1,28 @@
+//! The command line of `skillbox dev`.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dev {
+    /// A skill's folder, or its SKILL.md.
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// A script to run each time, with its arguments as a shell would split them: `generate.py --data x`.
+    #[arg(long, value_name = "SCRIPT ARGS")]
+    pub(crate) run: Option<String>,
+    /// Do not run the skill's tests.
+    #[arg(long)]
+    pub(crate) no_test: bool,
+    /// Where output files of the script go; made when there are some. Files of the same name are overwritten.
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "output",
+        env = "SKILLBOX_OUTPUT",
+        hide_env_values = true
+    )]
+    pub(crate) output: PathBuf,
+}
