@@ -221,6 +221,30 @@ fn a_skill_with_errors_is_not_packed() {
     }
 }
 
+/// What does not ship is in nobody's way, however large it is; what ships is judged as it ships.
+#[test]
+fn only_what_ships_is_judged() {
+    let directory = made(&[("tests/SKILL.md", "not a second one\n"), ("references/more.md", "More.\n")]);
+    let path = directory.path();
+    let large = fs::File::create(path.join("made/video.mp4")).unwrap();
+    large.set_len(40 << 20).unwrap();
+    let ran = run_in(path, &["pack", "made"]);
+    assert_eq!(ran.code(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("video.mp4") && ran.stderr.contains(".skillignore"), "{}", ran.stderr);
+    fs::write(path.join("made/.skillignore"), "*.mp4\n").unwrap();
+    let document = pack_json(path, &["made"]);
+    assert_eq!(paths(&document["files"]), ["SKILL.md", "references/more.md"]);
+    // A bundle is not packed once more, and other files are no skills.
+    assert_eq!(run_in(path, &["pack", "made.skill"]).code(), 2);
+    assert_eq!(run_in(path, &["pack", "made/references/more.md"]).code(), 2);
+    run_in(path, &["pack", "made/SKILL.md", "--dry-run"]).success();
+    // A link in place of SKILL.md is a link like any other.
+    fs::rename(path.join("made/SKILL.md"), path.join("elsewhere.md")).unwrap();
+    symlink("../elsewhere.md", path.join("made/SKILL.md")).unwrap();
+    assert_eq!(run_in(path, &["pack", "made", "-o", "x.skill"]).code(), 1);
+    assert!(!path.join("x.skill").exists());
+}
+
 #[test]
 fn nothing_is_replaced_that_was_not_asked_for() {
     let directory = made(&[]);

@@ -144,6 +144,28 @@ fn a_given_executable_is_used_for_all_steps() {
 }
 
 #[test]
+fn findings_become_a_file_for_code_scanning() {
+    let binary = executable().display().to_string();
+    let mut job = Job::new(&[("binary", &binary), ("paths", "skills"), ("sarif", "true")]);
+    assert_eq!(job.step("Install skillbox").code(), 0);
+    // Findings are no failure here: the step that judges them comes after the upload.
+    fs::write(job.at("skills/good/SKILL.md"), "---\nname: Good\ndescription: Does things.\n---\n\nDo.\n")
+        .unwrap();
+    let ran = job.step("Write findings as SARIF");
+    assert_eq!(ran.code(), 0, "{}{}", ran.stdout, ran.stderr);
+    let output = fs::read_to_string(job.at("output")).unwrap();
+    let file = output.trim().strip_prefix("file=").unwrap();
+    let report: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(report["version"], "2.1.0");
+    let results = report["runs"][0]["results"].as_array().unwrap();
+    assert!(results.iter().any(|result| result["ruleId"] == "SB044"), "{results:?}");
+    assert_eq!(job.step("Validate").code(), 1);
+    // What cannot be read is one.
+    job.inputs.insert("paths".to_owned(), "skills/none".to_owned());
+    assert_eq!(job.step("Write findings as SARIF").code(), 2);
+}
+
+#[test]
 fn paths_are_data_for_the_shell() {
     let binary = executable().display().to_string();
     let mut job = Job::new(&[

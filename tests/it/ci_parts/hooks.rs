@@ -127,6 +127,8 @@ fn pre_commit_stops_a_commit_with_a_bad_skill() {
         assert_eq!(git(&work, &["add", "."]).code(), 0);
         git(&work, &["commit", "-m", "A skill"])
     };
+    fs::create_dir(work.join("skills/good/scripts")).unwrap();
+    fs::write(work.join("skills/good/scripts/main.py"), "print(1)\n").unwrap();
     let good = commit("---\nname: good\ndescription: Does things.\n---\n\nDo it.\n");
     assert_eq!(good.code(), 0, "{}{}", good.stdout, good.stderr);
     let bad = commit("---\nname: Good\ndescription: Does things.\n---\n\nDo it.\n");

@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 use skill::{
     BundleLimits, Diagnostic, Draft, GitIgnore, Layout, Links, LoadError, PackError, PackOptions, Packed,
-    Reason, Severity, Skill, TestFiles,
+    Reason, Severity, SkillName, TestFiles,
 };
 
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
     output::{self, DIM, Output},
     units::show_size,
 };
+
+/// The most bytes of a `SKILL.md` whose name is read; validation refuses larger ones.
+const MAX_SKILL_FILE: u64 = 1024 * 1024;
 
 /// What is to be written there, or was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +41,15 @@ enum Written {
 }
 
 pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandError> {
-    let skill = validated(&command.path)?;
-    let root = skill.root().ok_or_else(|| CommandError::usage("the skill is not in a folder"))?;
-    if let Some(directory) = root.file_name().filter(|directory| *directory != skill.name().as_str()) {
+    let root = root(&command.path)?;
+    let name = name(&root, &command.path)?;
+    if let Some(directory) = root.file_name().filter(|directory| *directory != name.as_str()) {
         let directory = escape::line(&directory.to_string_lossy());
         output.warn(&format!(
-            "the folder is called `{directory}`; the bundle is named after the skill, `{}`",
-            skill.name()
+            "the folder is called `{directory}`; the bundle is named after the skill, `{name}`"
         ));
     }
-    let target = target(command.output.as_deref(), &skill);
+    let target = target(command.output.as_deref(), &name);
     let options = PackOptions {
         layout: match command.layout {
             BundleLayout::Wrapped => Layout::Wrapped,
@@ -62,11 +64,12 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
         time: time(std::env::var_os("SOURCE_DATE_EPOCH"))?,
         output: Some(target.clone()),
     };
-    let packed = skill::pack(root, skill.name(), &options, &BundleLimits::default())?;
+    let packed = skill::pack(&root, &name, &options, &BundleLimits::default())?;
+    validate_bundle(&packed, &command.path)?;
     let written =
         if command.dry_run { Written::DryRun } else { write(&target, &packed.bytes, command.force)? };
     if output.json {
-        output.print_json(&document(&skill, &packed, &target, command.layout, written))?;
+        output.print_json(&document(&name, &packed, &target, command.layout, written))?;
     } else {
         output::print(&text(&packed, &target))?;
         match written {
@@ -78,30 +81,70 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
     Ok(Exit::OK)
 }
 
-/// The skill, if it has no errors. The only place here that knows how skills are validated.
-fn validated(path: &Path) -> Result<Skill, CommandError> {
-    let refused = |found: &[Diagnostic]| {
-        let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-        let mut error =
-            CommandError::new(Kind::Refused, "SKILL_INVALID", "a skill with errors is not packed");
-        error.causes = errors.map(ToString::to_string).collect();
-        error.hint(format!("`skillbox validate {}` shows everything", path.display()))
-    };
-    let draft = match Draft::open(path) {
-        Ok(draft) => draft,
-        Err(LoadError::Folder(error)) if std::error::Error::source(&error).is_none() => {
-            return Err(CommandError::of(Kind::Refused, "SKILL_INVALID", &error));
+/// The canonical folder of the skill. A `SKILL.md` stands for the folder that it is named in, also where it is a link.
+fn root(path: &Path) -> Result<PathBuf, CommandError> {
+    let missing = |source| CommandError::from(LoadError::Io { path: path.to_owned(), source });
+    let is_skill_file = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("SKILL.md"));
+    let folder = match path.parent() {
+        _ if fs::metadata(path).map_err(missing)?.is_dir() => path,
+        Some(parent) if is_skill_file && parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) if is_skill_file => parent,
+        _ => {
+            return Err(CommandError::usage(format!("`{}` is no folder of a skill", path.display()))
+                .hint("`skillbox unpack` makes a folder of a bundle"));
         }
-        Err(error) => return Err(CommandError::from(error)),
     };
-    let found = validate::check(&draft, &validate::Options::default());
-    if found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(refused(&found));
+    fs::canonicalize(folder).map_err(missing)
+}
+
+/// The name that `SKILL.md` gives. Nothing else is read, since it is not known yet what ships.
+fn name(root: &Path, shown: &Path) -> Result<SkillName, CommandError> {
+    let unreadable =
+        |error: &io::Error| CommandError::io(format!("cannot read `{}`", shown.display()), error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root).map_err(|error| unreadable(&error))? {
+        let entry = entry.map_err(|error| unreadable(&error))?;
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let metadata = entry.metadata().map_err(|error| unreadable(&error))?;
+        if !matches!(name.as_str(), "SKILL.md" | "skill.md") {
+            // Only its name counts: it may be a misspelled one.
+            files.push((name, Vec::new()));
+        } else if !metadata.is_file() {
+            let message = format!("`{name}` is a link or something else that is no file");
+            return Err(CommandError::new(Kind::Refused, "PACK_REFUSED", message)
+                .hint("put a copy of the file in its place"));
+        } else if metadata.len() > MAX_SKILL_FILE {
+            let message = format!("`{name}` has more than {MAX_SKILL_FILE} bytes");
+            return Err(CommandError::new(Kind::Refused, "SKILL_INVALID", message)
+                .hint("move details into files in `references/`"));
+        } else {
+            files.push((name, fs::read(entry.path()).map_err(|error| unreadable(&error))?));
+        }
     }
-    draft.into_skill().map_err(|error| match error {
-        LoadError::Invalid { diagnostics } => refused(&diagnostics),
+    let directory = root.file_name().and_then(|name| name.to_str());
+    let skill = Draft::from_files(files, directory).and_then(Draft::into_skill);
+    skill.map(|skill| skill.name().clone()).map_err(|error| match error {
+        LoadError::Invalid { diagnostics } => refused(&diagnostics, shown),
         other => CommandError::from(other),
     })
+}
+
+/// Makes sure that what is handed out has no errors: the bundle itself is validated, and not the folder, so a file that is
+/// needed and does not ship is missed here. The only place that knows how skills are validated.
+fn validate_bundle(packed: &Packed, path: &Path) -> Result<(), CommandError> {
+    let draft = Draft::from_bundle(io::Cursor::new(&packed.bytes), &BundleLimits::default())?;
+    let found = validate::check(&draft, &validate::Options::default());
+    if found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(refused(&found, path));
+    }
+    Ok(())
+}
+
+fn refused(found: &[Diagnostic], path: &Path) -> CommandError {
+    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let mut error = CommandError::new(Kind::Refused, "SKILL_INVALID", "a skill with errors is not packed");
+    error.causes = errors.map(ToString::to_string).collect();
+    error.hint(format!("`skillbox validate {}` shows everything", path.display()))
 }
 
 impl From<PackError> for CommandError {
@@ -121,8 +164,8 @@ impl From<PackError> for CommandError {
 }
 
 /// Where the bundle goes.
-fn target(wanted: Option<&Path>, skill: &Skill) -> PathBuf {
-    let file = format!("{}.skill", skill.name());
+fn target(wanted: Option<&Path>, name: &SkillName) -> PathBuf {
+    let file = format!("{name}.skill");
     match wanted {
         Some(directory) if directory.is_dir() => directory.join(file),
         Some(path) => path.to_owned(),
@@ -178,7 +221,13 @@ fn write(path: &Path, bytes: &[u8], force: bool) -> Result<Written, CommandError
     }
 }
 
-fn document(skill: &Skill, packed: &Packed, target: &Path, layout: BundleLayout, written: Written) -> Value {
+fn document(
+    name: &SkillName,
+    packed: &Packed,
+    target: &Path,
+    layout: BundleLayout,
+    written: Written,
+) -> Value {
     let files = packed
         .files
         .iter()
@@ -189,7 +238,7 @@ fn document(skill: &Skill, packed: &Packed, target: &Path, layout: BundleLayout,
     json!({
         "schemaVersion": 1,
         "path": target.to_string_lossy(),
-        "slug": skill.name().as_str(),
+        "slug": name.as_str(),
         "layout": match layout {
             BundleLayout::Wrapped => "wrapped",
             BundleLayout::Flat => "flat",
