@@ -156,6 +156,13 @@ fn a_directory_with_a_broken_skill_is_not_fine() {
     let ran = run_in(top.path(), &["test", "--list"]);
     assert_eq!(ran.code(), 2, "{}", ran.stdout);
     assert!(ran.stderr.contains("broken") && ran.stderr.contains("skillbox validate"), "{}", ran.stderr);
+    fs::write(
+        top.path().join("broken/SKILL.md"),
+        "---\nname: broken\ndescription: Has no tests. Use it in tests.\n---\nBody\n",
+    )
+    .unwrap();
+    let ran = run_in(top.path(), &["test", "--list"]).success();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("small › a\n", "no tests in broken\n"));
     // The same skill by two names is one skill; two skills of one name are a mistake.
     let twice = ["test", "--list", "small", "small/tests/a.test.yaml"];
     assert_eq!(run_in(top.path(), &twice).success().stdout, "small › a\n");

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use skill::LoadError;
 
-use self::{look::Session, watch::Watch};
+use self::{look::Workbench, watch::Watch};
 
 use crate::{
     args::{Dev, Global},
@@ -89,8 +89,8 @@ async fn watch(
     let catalog = skills::catalog(Vec::new());
     let one = OneRunner::start_with(config, global, catalog, output, interrupt).await?;
     output.note(&format!("watching {}; Ctrl-C ends it", files::shown(&command.path)));
-    let mut session = Session::new(&one, root, run, !command.no_test, &command.output, output);
-    let done = looks(&mut watch, &mut session, interrupt).await;
+    let mut workbench = Workbench::new(&one, root, run, command, output);
+    let done = looks(&mut watch, &mut workbench, interrupt).await;
     one.stop().await;
     done
 }
@@ -98,7 +98,7 @@ async fn watch(
 /// Looks and waits until Ctrl-C.
 async fn looks(
     watch: &mut Watch,
-    session: &mut Session<'_>,
+    workbench: &mut Workbench<'_>,
     interrupt: &Interrupt,
 ) -> Result<(), CommandError> {
     let cancel = interrupt.token();
@@ -106,7 +106,7 @@ async fn looks(
     loop {
         let stop = cancel.child_token();
         let overtaken = {
-            let mut look = std::pin::pin!(session.look(&changed, &stop));
+            let mut look = std::pin::pin!(workbench.look(&changed, &stop));
             tokio::select! {
                 looked = &mut look => {
                     looked?;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tool::ToolName;
 
 use crate::{
+    args::Dev,
     commands::{
         dev::findings::{Checked, Finding, check},
         program,
@@ -38,13 +39,11 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const NAMES: usize = 5;
 
 /// What stays from look to look.
-pub(crate) struct Session<'a> {
+pub(crate) struct Workbench<'a> {
     one: &'a OneRunner,
     root: &'a Path,
     run: Option<Vec<String>>,
-    test: bool,
-    /// Where output files go.
-    deliver_to: &'a Path,
+    command: &'a Dev,
     output: Output,
     last: Last,
 }
@@ -61,16 +60,16 @@ struct Last {
     cases: BTreeMap<String, (Status, String)>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Workbench<'a> {
+    /// One at which nothing was looked at yet.
     pub(crate) fn new(
         one: &'a OneRunner,
         root: &'a Path,
         run: Option<Vec<String>>,
-        test: bool,
-        deliver_to: &'a Path,
+        command: &'a Dev,
         output: Output,
     ) -> Self {
-        Self { one, root, run, test, deliver_to, output, last: Last::default() }
+        Self { one, root, run, command, output, last: Last::default() }
     }
 
     /// Looks once. `stop` drops the rest of it.
@@ -101,7 +100,7 @@ impl<'a> Session<'a> {
         if let Some(words) = self.run.clone() {
             self.run(&skill, &words, stop).await?;
         }
-        if self.test && !stop.is_cancelled() {
+        if !self.command.no_test && !stop.is_cancelled() {
             self.test(&skill, stop).await?;
         }
         Ok(())
@@ -185,7 +184,7 @@ impl<'a> Session<'a> {
             (Some(value), _) => {
                 let code = value.get("exitCode").and_then(Value::as_i64).unwrap_or_default();
                 let style = if code == 0 { GOOD } else { BAD };
-                let delivered = OutputDirectory::new(self.deliver_to)
+                let delivered = OutputDirectory::new(&self.command.output)
                     .deliver(&answer.report.files, &self.one.store)
                     .await;
                 let mut details = String::new();
