@@ -301,6 +301,8 @@ fn spawn(engine: Engine, directory: &Path, hidden: Option<&Path>) -> Result<Chil
         .arg(find(engine.program()).unwrap_or_else(|| engine.program().into()))
         .args(engine.arguments(directory))
         .env("CONTAINERS_CONF", config)
+        // What watches Podman's containers writes where it was started.
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(failed)?)
         .stderr(log)
