@@ -196,7 +196,8 @@ fn mounts(mountinfo: &str, limits: &Limits) -> Vec<String> {
         let is_known = places.clone().any(|place| place == mount.point)
             || is_covered
             || mount.file_system == "proc"
-            || mount.root == "/null";
+            || mount.root == "/null"
+            || DEVICES.contains(&mount.point);
         if !is_known {
             missing.push(format!("a read-only {}", mount.point));
         }
@@ -232,6 +233,9 @@ fn limit(groups: &Groups, controller: &str, v1: &str, v2: &str) -> Option<String
         .map(|text| text.trim().to_owned());
     contents.find(|text| !text.starts_with("max"))
 }
+
+/// Devices that anybody may write to. A service without root cannot make them, and mounts the machine's.
+const DEVICES: [&str; 6] = ["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
 
 /// What a version of cgroups does not have.
 const NO_FILE: &str = "-";
