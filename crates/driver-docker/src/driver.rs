@@ -42,7 +42,7 @@ pub struct Config {
     pub host: Option<String>,
     /// The image of sandboxes, with a shell and whatever interpreters programs need. Init is added to it.
     pub image: String,
-    /// The runtime that the daemon shall use, such as `runsc`. `None`: its own choice.
+    /// The runtime that the daemon shall use, such as `crun`. `None`: its own choice.
     pub runtime: Option<String>,
     /// Directories of this machine below which layers may be.
     pub layer_roots: Vec<PathBuf>,
