@@ -61,7 +61,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) image: String,
-    /// The runtime that Docker shall use, such as runsc. Without it, Docker's own choice.
+    /// The runtime that Docker shall use, such as crun. Without it, Docker's own choice.
     #[arg(long, global = true, value_name = "NAME", env = "SKILLBOX_DOCKER_RUNTIME", hide_env_values = true)]
     pub(crate) docker_runtime: Option<String>,
     /// Never ask a package index; dependencies come from the cache only.

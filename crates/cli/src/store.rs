@@ -69,8 +69,9 @@ pub(crate) async fn is_there(store: &Arc<dyn ArtifactStore>, output: Output) -> 
         Err(error) if error.kind() == StoreErrorKind::Unavailable && store.backlog().is_some() => {
             let error = CommandError::from(error);
             tracing::warn!(error = error.message, causes = ?error.causes, "the artifact store is away");
+            let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             output.warn(&format!(
-                "{}; output files are kept until the store is back, and /readyz says 503 until then",
+                "{}{hint}; output files are kept until the store is back, and /readyz says 503 until then",
                 error.message
             ));
             Ok(false)

@@ -187,12 +187,17 @@ fn mounts(mountinfo: &str, limits: &Limits) -> Vec<String> {
         }
     }
     for mount in all.iter().filter(|mount| mount.is_writable()) {
-        let below_masked = MASKED.iter().any(|masked| Path::new(mount.point).starts_with(masked));
+        // Something was mounted over it that nobody can write to.
+        let is_covered = MASKED.iter().any(|masked| {
+            let top = all.iter().rfind(|top| top.point == *masked);
+            Path::new(mount.point).starts_with(masked) && top.is_some_and(|top| !top.is_writable())
+        });
         // What masks a file is /dev/null.
         let is_known = places.clone().any(|place| place == mount.point)
-            || below_masked
+            || is_covered
             || mount.file_system == "proc"
-            || mount.root == "/null";
+            || mount.root == "/null"
+            || DEVICES.contains(&mount.point);
         if !is_known {
             missing.push(format!("a read-only {}", mount.point));
         }
@@ -229,6 +234,12 @@ fn limit(groups: &Groups, controller: &str, v1: &str, v2: &str) -> Option<String
     contents.find(|text| !text.starts_with("max"))
 }
 
+/// Devices that anybody may write to. A service without root cannot make them, and mounts the machine's.
+const DEVICES: [&str; 6] = ["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
+
+/// What a version of cgroups does not have.
+const NO_FILE: &str = "-";
+
 /// Memory, swap, processes and CPU.
 fn resources(value: &dyn Fn(&str, &str, &str) -> Option<String>, limits: &Limits) -> Vec<String> {
     let number = |controller: &str, v1: &str, v2: &str| value(controller, v1, v2)?.parse::<u64>().ok();
@@ -236,10 +247,10 @@ fn resources(value: &dyn Fn(&str, &str, &str) -> Option<String>, limits: &Limits
     if number("memory", "memory.limit_in_bytes", "memory.max").is_none_or(|most| most > limits.memory_bytes) {
         missing.push("a limit on memory".to_owned());
     }
-    // With v1 it counts memory and swap together, with v2 swap alone.
-    if number("memory", "memory.memsw.limit_in_bytes", "memory.swap.max")
-        .is_none_or(|most| most > limits.memory_bytes)
-    {
+    // With v1 a limit is on memory and swap together, with v2 on swap alone.
+    let together = number("memory", "memory.memsw.limit_in_bytes", NO_FILE);
+    let alone = number("memory", NO_FILE, "memory.swap.max");
+    if alone != Some(0) && together.is_none_or(|most| most > limits.memory_bytes) {
         missing.push("no swap".to_owned());
     }
     if number("pids", "pids.max", "pids.max").is_none_or(|most| most > u64::from(limits.processes)) {
@@ -329,6 +340,11 @@ mod tests {
             ("/ / ro,", "/ / rw,", "a read-only /"),
             ("/skills ro", "/skills rw", "a read-only /skills"),
             ("7 1 0:7 / /run ro", "7 1 0:7 / /var/tmp rw", "a read-only /var/tmp"),
+            (
+                "7 1 0:7 / /run",
+                "7 1 0:7 / /dev/mqueue rw - mqueue mqueue rw\n7 1 0:7 / /run",
+                "a read-only /dev/mqueue",
+            ),
         ] {
             let missing = mounts(&mountinfo().replacen(from, to, 1), &limits());
             assert!(missing.iter().any(|one| one.contains(expected)), "{expected}: {missing:?}");
@@ -377,6 +393,10 @@ mod tests {
             Some(text.to_owned())
         };
         assert_eq!(resources(&v2, &limits), Vec::<String>::new());
+        let swapping = |controller: &str, file: &str, v2_file: &str| {
+            if v2_file == "memory.swap.max" { Some("1".to_owned()) } else { v2(controller, file, v2_file) }
+        };
+        assert_eq!(resources(&swapping, &limits), ["no swap"]);
         let less = Limits { cpu_millis: 1499, processes: 63, memory_bytes: 1, ..limits };
         assert_eq!(resources(&v1, &less).len(), 4);
         assert_eq!(resources(&v2, &less).len(), 3);

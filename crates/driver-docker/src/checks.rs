@@ -8,7 +8,7 @@ use crate::driver::Config;
 use crate::image::Image;
 
 /// Why no sandbox can be made by this daemon as it was configured; `Ok` where they can.
-pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverError> {
+pub(crate) fn refuse(info: &SystemInfo, config: &Config, is_podman: bool) -> Result<(), DriverError> {
     let error = |kind, message: String| Err(DriverError::new(kind, message));
     let system = info.os_type.as_deref().unwrap_or("linux");
     if system != "linux" {
@@ -50,7 +50,7 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config) -> Result<(), DriverErr
             ),
         );
     }
-    let missing = missing_limits(info);
+    let missing = missing_limits(info, is_podman);
     if !missing.is_empty() && !config.allow_missing.contains(&Wall::Cgroup) {
         return error(
             DriverErrorKind::Wall,
@@ -76,8 +76,12 @@ fn has_seccomp(info: &SystemInfo) -> bool {
     options.iter().any(|option| option.split(',').any(|part| part == "name=seccomp" || part == "seccomp"))
 }
 
-/// What the daemon says that it cannot limit.
-fn missing_limits(info: &SystemInfo) -> Vec<&'static str> {
+/// What the daemon says that it cannot limit. With cgroup v2, Podman (4.3) says so of swap and CPU although it limits both;
+/// there only what the kernel says of each container counts.
+fn missing_limits(info: &SystemInfo, is_podman: bool) -> Vec<&'static str> {
+    if is_podman && info.cgroup_version.is_some_and(|version| version.to_string() == "2") {
+        return Vec::new();
+    }
     let limits = [
         (info.memory_limit, "memory"),
         (info.swap_limit, "swap"),
@@ -92,7 +96,7 @@ pub(crate) fn all(
     info: &SystemInfo,
     config: &Config,
     image: &Image,
-    (kind, place): (&str, &str),
+    (is_podman, place): (bool, &str),
     layers: &str,
 ) -> Vec<Check> {
     let good = |name: &str, detail: String| Check {
@@ -102,7 +106,8 @@ pub(crate) fn all(
         remedy: None,
     };
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
-    let missing = missing_limits(info);
+    let missing = missing_limits(info, is_podman);
+    let kind = if is_podman { "Podman " } else { "" };
     let cgroup = if missing.is_empty() {
         let version = info.cgroup_version.map_or_else(|| "1".to_owned(), |version| version.to_string());
         good("wall `cgroup`", format!("v{version}, by the daemon"))
@@ -160,13 +165,13 @@ mod tests {
     #[test]
     fn what_a_daemon_lacks_is_refused_by_name() {
         let config = Config::new("skillbox/slim");
-        assert!(refuse(&info(), &config).is_ok());
+        assert!(refuse(&info(), &config, false).is_ok());
         let windows = SystemInfo { os_type: Some("windows".to_owned()), ..info() };
-        assert!(refuse(&windows, &config).unwrap_err().message.contains("windows"));
+        assert!(refuse(&windows, &config, false).unwrap_err().message.contains("windows"));
         let open = SystemInfo { security_options: Some(vec!["name=apparmor".to_owned()]), ..info() };
-        assert!(refuse(&open, &config).unwrap_err().message.contains("seccomp"));
+        assert!(refuse(&open, &config, false).unwrap_err().message.contains("seccomp"));
         let kata = Config { runtime: Some("kata".to_owned()), ..config.clone() };
-        assert!(refuse(&info(), &kata).unwrap_err().message.contains("only runc"));
+        assert!(refuse(&info(), &kata, false).unwrap_err().message.contains("only runc"));
         let path =
             |path: &str| bollard::models::Runtime { path: Some(path.to_owned()), ..Default::default() };
         let sandboxed = SystemInfo {
@@ -177,19 +182,26 @@ mod tests {
             ..info()
         };
         let with = |runtime: &str| Config { runtime: Some(runtime.to_owned()), ..config.clone() };
-        assert!(refuse(&sandboxed, &with("careful")).unwrap_err().message.contains("openat2"));
-        assert!(refuse(&sandboxed, &with("crun")).is_ok());
+        assert!(refuse(&sandboxed, &with("careful"), false).unwrap_err().message.contains("openat2"));
+        assert!(refuse(&sandboxed, &with("crun"), false).is_ok());
         let by_default = SystemInfo { default_runtime: Some("careful".to_owned()), ..sandboxed };
-        assert!(refuse(&by_default, &config).is_err());
-        assert!(refuse(&by_default, &with("crun")).is_ok());
+        assert!(refuse(&by_default, &config, false).is_err());
+        assert!(refuse(&by_default, &with("crun"), false).is_ok());
         let swapping = SystemInfo { swap_limit: Some(false), ..info() };
-        let error = refuse(&swapping, &config).unwrap_err();
+        let error = refuse(&swapping, &config, false).unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Wall);
         assert!(
             error.message.contains("swap") && error.message.contains("--allow-missing cgroup"),
             "{error}"
         );
+        let unified = SystemInfo {
+            cgroup_version: Some(bollard::models::SystemInfoCgroupVersionEnum::_2),
+            ..swapping.clone()
+        };
+        assert!(refuse(&unified, &config, false).is_err());
+        assert!(refuse(&unified, &config, true).is_ok(), "each container is looked at instead");
+        assert!(refuse(&swapping, &config, true).is_err());
         let allowed = Config { allow_missing: BTreeSet::from([Wall::Cgroup]), ..config };
-        assert!(refuse(&swapping, &allowed).is_ok());
+        assert!(refuse(&swapping, &allowed, false).is_ok());
     }
 }

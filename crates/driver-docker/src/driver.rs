@@ -42,7 +42,7 @@ pub struct Config {
     pub host: Option<String>,
     /// The image of sandboxes, with a shell and whatever interpreters programs need. Init is added to it.
     pub image: String,
-    /// The runtime that the daemon shall use, such as `runsc`. `None`: its own choice.
+    /// The runtime that the daemon shall use, such as `crun`. `None`: its own choice.
     pub runtime: Option<String>,
     /// Directories of this machine below which layers may be.
     pub layer_roots: Vec<PathBuf>,
@@ -99,9 +99,9 @@ impl DockerDriver {
         };
         let docker = address.connect().await?;
         let info = docker.info().await.map_err(|error| address.unreachable(error))?;
-        checks::refuse(&info, &config)?;
         let version = docker.version().await.map_err(|error| address.unreachable(error))?;
         let is_podman = podman::is_podman(&version);
+        checks::refuse(&info, &config, is_podman)?;
         if is_podman {
             podman::refuse(&address, &info, &config)?;
         }
@@ -339,8 +339,8 @@ impl Driver for DockerDriver {
             }
         };
         let image = self.shared.image.read().await.clone();
-        let kind = if daemon.is_podman { "Podman " } else { "" };
-        checks::all(&info, config, &image, (kind, &daemon.address.to_string()), layers.way().await)
+        let place = (daemon.is_podman, &*daemon.address.to_string());
+        checks::all(&info, config, &image, place, layers.way().await)
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {

@@ -191,9 +191,9 @@ mod tests {
         assert!(error.message.contains("unix socket"), "{error}");
         let same = Config { runtime: Some("crun".to_owned()), ..config.clone() };
         assert!(refuse(&here, &info, &same).is_ok());
-        let other = Config { runtime: Some("runsc".to_owned()), ..config };
+        let other = Config { runtime: Some("kata".to_owned()), ..config };
         let error = refuse(&here, &info, &other).unwrap_err();
-        assert!(error.message.contains("podman --runtime runsc system service"), "{error}");
+        assert!(error.message.contains("podman --runtime kata system service"), "{error}");
     }
 
     #[test]

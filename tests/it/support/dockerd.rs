@@ -19,6 +19,9 @@ use serde_json::Value;
 /// Longest time that the daemon may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for loading an image, which takes an emulated machine minutes.
+const LOADING: Duration = Duration::from_secs(600);
+
 /// What an image, what is derived from it and all sandboxes of a test take at most.
 const ROOM_KIB: u64 = 4 << 20;
 
@@ -298,6 +301,8 @@ fn spawn(engine: Engine, directory: &Path, hidden: Option<&Path>) -> Result<Chil
         .arg(find(engine.program()).unwrap_or_else(|| engine.program().into()))
         .args(engine.arguments(directory))
         .env("CONTAINERS_CONF", config)
+        // What watches Podman's containers writes where it was started.
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(failed)?)
         .stderr(log)
@@ -351,7 +356,7 @@ fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// One request on one connection. In HTTP/1.0, so that the body ends with the connection.
 fn ask(socket: &Path, method: &str, path: &str, body: Option<&mut File>) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(if body.is_some() { LOADING } else { PATIENCE }))?;
     let length = match &body {
         Some(file) => file.metadata()?.len(),
         None => 0,

@@ -86,7 +86,7 @@ impl Serve {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the server ended with {status}:\n{text}");
             }
-            let (_, after) = text.split_once("http://")?;
+            let (_, after) = text.split_once("listening at http://")?;
             let end = after
                 .find(|character: char| !character.is_ascii_digit() && character != '.' && character != ':');
             // Without the end of the word the port may not be whole yet.
