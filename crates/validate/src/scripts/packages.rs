@@ -90,7 +90,8 @@ impl Packages {
             // `qrcode[pil]` is the package, and what that extra of it brings (PEP 508).
             let rest = requirement[end.unwrap_or(requirement.len())..].trim_start();
             if let Some((extras, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                self.names.extend(extras.split(',').map(|extra| format!("{name}[{}]", normalize(extra.trim()))));
+                self.names
+                    .extend(extras.split(',').map(|extra| format!("{name}[{}]", normalize(extra.trim()))));
             }
             self.names.insert(name);
         }
