@@ -32,6 +32,9 @@ static HOST: LazyLock<Regex> = LazyLock::new(|| {
 const PROVIDED: &str = "here the skill is at `/skills/<name>` (`$SKILL_DIR`), results go to `/output` (`$OUTPUT_DIR`) and commands run \
                         in `/workspace`; paths relative to the skill work everywhere";
 
+/// How much of a path is shown, in bytes.
+const MAX_SHOWN: usize = 120;
+
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
         let path = file.path.as_str();
@@ -55,7 +58,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         for (range, more) in homes.into_values() {
             let message = format!(
                 "`{}` is somebody's home directory{}",
-                &text.content[range.clone()],
+                shortened(&text.content[range.clone()]),
                 more_in_file(more)
             );
             findings.push(
@@ -76,12 +79,17 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         for (range, more) in hosts.into_values() {
             let message = format!(
                 "`{}` exists in another product only{}",
-                &text.content[range.clone()],
+                shortened(&text.content[range.clone()]),
                 more_in_file(more)
             );
             findings.push(Diagnostic::new(Rule::HOST_PATH, text.at(range), message).with_help(PROVIDED));
         }
     }
+}
+
+/// A path as it is shown; one that goes on for ever is no path.
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(MAX_SHOWN.min(path.len()))]
 }
 
 /// Remembers the first place of each kind, and how many more there are.

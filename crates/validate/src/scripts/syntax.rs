@@ -35,7 +35,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         // What follows the first error is often only its echo.
         if let Some((range, message)) = python.errors.first() {
-            let message = format!("this is no Python: {}", lowercase(message));
+            let message = format!("this is no Python: {}", printable(&lowercase(message)));
             findings.push(Diagnostic::new(Rule::SYNTAX_ERROR, text.at(range.clone()), message));
         } else if let Some((range, message)) = python.newer.first()
             && is_run(&text.path)
@@ -62,7 +62,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             && let Some((range, message)) = reader(&text.content)
         {
             let kind = if extension == "yml" { "yaml" } else { extension }.to_ascii_uppercase();
-            let message = format!("this is no {kind}: {message}");
+            let message = format!("this is no {kind}: {}", printable(&message));
             findings.push(Diagnostic::new(Rule::SYNTAX_ERROR, text.at(range), message));
         }
     }
@@ -127,6 +127,17 @@ fn toml(content: &str) -> Option<(Range<usize>, String)> {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
     text.floor_char_boundary((start + column.saturating_sub(1)).min(text.len()))
+}
+
+/// What a parser says with its control characters spelled out: parsers repeat what they could not read.
+fn printable(message: &str) -> String {
+    message
+        .chars()
+        .map(|character| match character.is_control() {
+            true => character.escape_default().to_string(),
+            false => character.to_string(),
+        })
+        .collect()
 }
 
 fn lowercase(message: &str) -> String {
