@@ -13,6 +13,7 @@ fn help_of_every_command() {
         "tools",
         "prompt",
         "validate",
+        "rules",
         "test",
         "dev",
         "inspect",
