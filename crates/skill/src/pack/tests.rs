@@ -389,9 +389,9 @@ fn the_examples_come_out_as_they_went_in() {
     for entry in fs::read_dir(examples).unwrap() {
         let root = entry.unwrap().path();
         let skill = Skill::load(&root).unwrap();
-        let pack = |root: &Path| {
-            super::pack(root, skill.name(), &PackOptions::default(), &BundleLimits::default()).unwrap()
-        };
+        // Their tests are part of the folder, and of its digest.
+        let options = PackOptions { include_tests: true, ..PackOptions::default() };
+        let pack = |root: &Path| super::pack(root, skill.name(), &options, &BundleLimits::default()).unwrap();
         let first = pack(&root);
         assert_eq!(first.digest, skill.digest().unwrap());
         let bundle = Skill::from_bundle(Cursor::new(&first.bytes), &BundleLimits::default()).unwrap();
