@@ -390,7 +390,7 @@ fn the_examples_come_out_as_they_went_in() {
         let root = entry.unwrap().path();
         let skill = Skill::load(&root).unwrap();
         // Their tests are part of the folder, and of its digest.
-        let options = PackOptions { include_tests: true, ..PackOptions::default() };
+        let options = PackOptions { tests: TestFiles::Include, ..PackOptions::default() };
         let pack = |root: &Path| super::pack(root, skill.name(), &options, &BundleLimits::default()).unwrap();
         let first = pack(&root);
         assert_eq!(first.digest, skill.digest().unwrap());
