@@ -72,6 +72,14 @@ impl Dev {
     }
 }
 
+impl Drop for Dev {
+    /// A test that fails leaves nobody who watches a directory that is gone.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn skill() -> (TempDir, PathBuf) {
     let top = TempDir::new().unwrap();
     let root = top.path().join("small");
