@@ -1,4 +1,4 @@
-//! `skillbox` alone: the five commands that somebody new needs.
+//! `skillbox` alone: the commands that somebody new needs.
 
 use crate::{error::CommandError, exit::Exit, output};
 
@@ -6,7 +6,9 @@ const TEXT: &str = "\
 skillbox runs the skills of AI agents in sandboxes.
 
   skillbox doctor                                    see what this machine can give
+  skillbox new NAME                                  begin a skill
   skillbox validate SKILL                            check a skill
+  skillbox test SKILL                                run its tests
   skillbox run SKILL SCRIPT -- ARGS                  run a script of a skill; files go to ./output
   skillbox code -l python -c 'print(1)'              run code
   skillbox serve --skills DIR --store file:DIR       serve the tools over HTTP
