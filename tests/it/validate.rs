@@ -319,3 +319,44 @@ fn each_rule_explains_itself() {
     }
     assert_eq!(run(&["rules", "SB999"]).code(), 2);
 }
+
+/// Texts that cost their readers hundreds of times their size, and bundles with far more text than anybody looks at: the kernel
+/// gives 64 MiB here and no more. Before there were bounds, these took up to 3.5 GiB and 40 seconds.
+#[test]
+fn hostile_texts_are_checked_within_their_memory() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    let half = 131_000;
+    let python = "v = call(a, [x for x in range(9)], key=1)\n".repeat(12_000);
+    let markdown = "- see [x](references/a.md) and `scripts/b.py` <b> *em*\n".repeat(4_700);
+    let texts: [(&str, String, usize); 10] = [
+        ("scripts/#.py", format!("x = {}", "(".repeat(2 * half)), 1),
+        ("scripts/#.py", format!("x = {}1", "-".repeat(2 * half)), 1),
+        ("scripts/#.py", format!("x = {}1", "not ".repeat(half / 2)), 1),
+        ("scripts/#.py", "@".repeat(2 * half), 1),
+        ("scripts/#.py", python, 100),
+        ("references/#.md", markdown, 100),
+        ("references/#.md", "[".repeat(2 * half), 1),
+        ("references/#.md", ">".repeat(2 * half), 1),
+        ("#pyproject.toml", format!("a = {}", "[".repeat(2 * half)), 1),
+        ("data/#.yaml", "---\na: 1\n".repeat(half / 5), 1),
+    ];
+    for (number, (name, text, count)) in texts.iter().enumerate() {
+        let skill = path.join(number.to_string()).join("other");
+        write(&skill, "SKILL.md", GOOD);
+        for copy in 0..*count {
+            write(&skill, &name.replace('#', &copy.to_string()), text);
+        }
+        let limited = "ulimit -d 65536; exec \"$0\" validate --format concise other";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", limited]).arg(crate::support::skillbox::executable());
+        let ran = Ran::of(shell.current_dir(path.join(number.to_string())).output().unwrap());
+        assert!(
+            matches!(ran.status.code(), Some(0 | 1)),
+            "{number} {name}: {:?}\n{}",
+            ran.status,
+            ran.stderr
+        );
+        assert_eq!(ran.stdout.contains("SB016"), *count > 1, "{number} {name}: {}", ran.stdout);
+    }
+}

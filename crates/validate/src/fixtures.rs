@@ -113,6 +113,7 @@ fn has_its_own_test(rule: Rule) -> bool {
     let elsewhere = [
         Rule::TOO_LARGE,
         Rule::FOLDER_LIMITS,
+        Rule::NOT_LOOKED_AT,
         Rule::FILE_LEFT_OUT,
         Rule::LINKED_SKILL,
         // Found by running scripts in a sandbox.

@@ -9,7 +9,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `subject` | what the checks look at, read once |
+//! | `subject`, `budget` | what the checks look at, read once, and how much of it |
 //! | `files`, `frontmatter`, `fields` | `SKILL.md` down to its fields |
 //! | `body`, `scripts`, `security` | instructions, programs, dangers |
 //! | `python`, `shell` | programs taken apart, for those checks |
@@ -21,6 +21,7 @@
 
 mod baseline;
 mod body;
+mod budget;
 mod collection;
 mod fields;
 mod files;
@@ -56,8 +57,15 @@ pub use crate::{
 type Check = fn(&Subject<'_>, &mut Findings);
 
 /// All checks of one skill, by module.
-const CHECKS: [&[Check]; 6] =
-    [files::CHECKS, frontmatter::CHECKS, fields::CHECKS, body::CHECKS, scripts::CHECKS, security::CHECKS];
+const CHECKS: [&[Check]; 7] = [
+    &[budget::check],
+    files::CHECKS,
+    frontmatter::CHECKS,
+    fields::CHECKS,
+    body::CHECKS,
+    scripts::CHECKS,
+    security::CHECKS,
+];
 
 /// How to check.
 #[derive(Clone, Debug, Default)]

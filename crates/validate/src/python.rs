@@ -3,9 +3,10 @@
 //! The parser recovers from errors, but what it makes of a broken script is not looked at. The tree is as deep as the text
 //! wants; the walk stops at [`MAX_DEPTH`], and a deeper tree is dropped on a stack of its own, so no text can exhaust the stack.
 
+mod nesting;
 mod reader;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use ruff_python_ast::{Expr, FStringPart, Mod, PythonVersion, visitor::Visitor as _};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
@@ -70,8 +71,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<Literal>,
     /// Whether the script goes on when it fails.
     pub(crate) is_handled: bool,
-    /// The arguments with a name.
-    pub(crate) keywords: BTreeMap<String, Literal>,
+    /// The arguments with a name. A list, as there are few: a map takes half a kilobyte for each of many thousand calls.
+    pub(crate) keywords: Vec<(String, Literal)>,
 }
 
 /// An argument, as far as it stands in the text.
@@ -143,7 +144,8 @@ impl Literal {
 impl Call {
     /// The argument at `position` or called `keyword`.
     pub(crate) fn argument(&self, position: usize, keyword: &str) -> Option<&Literal> {
-        self.keywords.get(keyword).or_else(|| self.arguments.get(position))
+        let named = self.keywords.iter().find(|(name, _)| name == keyword).map(|(_, value)| value);
+        named.or_else(|| self.arguments.get(position))
     }
 
     /// The last part of the name.
@@ -154,6 +156,10 @@ impl Call {
 
 impl Python {
     pub(crate) fn parse(text: &str) -> Self {
+        // Nobody writes such a thing but to see what becomes of its readers.
+        if nesting::is_too_deep(text) {
+            return Self::default();
+        }
         // The parser's time grows with the square of how deep these are in each other.
         let openings =
             ["'{", "\"{"].map(|opening| memchr::memmem::find_iter(text.as_bytes(), opening).count());

@@ -1,16 +1,23 @@
 //! What the checks look at: a draft, and the texts in it, each read and taken apart at most once.
 //!
-//! Texts are bounded: a file beyond [`MAX_TEXT`] or not in UTF-8 is no text here. Places are found through an index of lines,
+//! Texts are bounded: a file beyond [`MAX_TEXT`], over the budget of its kind ([`budget`]), or not in UTF-8 is no text here. Places are found through an index of lines,
 //! so that a thousand findings in a large file do not read it a thousand times.
 
-use std::{cell::OnceCell, collections::BTreeMap, ops::Range};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use skill::{Diagnostic, Draft, Frontmatter, Location, Position, Rule, Span};
 
-use crate::{markdown::Markdown, scripts::ProgramCache};
+use crate::{budget, markdown::Markdown, scripts::ProgramCache};
 
 /// The largest file that is looked at as text, in bytes.
 pub(crate) const MAX_TEXT: u64 = 1024 * 1024;
+/// The largest Markdown file that is taken apart, in bytes; some fifty times as much memory is needed at worst. A larger one is
+/// far beyond what a model could read of it, which is reported.
+const MAX_DOCUMENT: usize = 256 * 1024;
 /// The most findings of one rule in one skill; more of the same teach nothing.
 const MAX_FINDINGS: usize = 100;
 
@@ -38,6 +45,7 @@ pub(crate) struct Subject<'draft> {
     texts: BTreeMap<&'draft str, OnceCell<Option<Text>>>,
     documents: BTreeMap<&'draft str, OnceCell<Option<Markdown>>>,
     pub(crate) parsed: ProgramCache,
+    over: BTreeSet<&'draft str>,
 }
 
 /// A text file of the skill.
@@ -53,15 +61,18 @@ pub(crate) struct Text {
 
 impl<'draft> Subject<'draft> {
     pub(crate) fn new(draft: &'draft Draft, environment: &'draft Environment) -> Self {
-        let texts = draft.files().iter().map(|file| (file.path.as_str(), OnceCell::new())).collect();
-        let documents = draft
-            .files()
-            .iter()
-            .map(|file| file.path.as_str())
-            .filter(|path| is_markdown(path))
-            .map(|path| (path, OnceCell::new()))
-            .collect();
-        Self { draft, environment, texts, documents, parsed: ProgramCache::default() }
+        let over = budget::over(draft);
+        let within = |path: &&str| !over.contains(path);
+        let paths = || draft.files().iter().map(|file| file.path.as_str()).filter(within);
+        let texts = paths().map(|path| (path, OnceCell::new())).collect();
+        let documents =
+            paths().filter(|path| is_markdown(path)).map(|path| (path, OnceCell::new())).collect();
+        Self { draft, environment, texts, documents, parsed: ProgramCache::default(), over }
+    }
+
+    /// The files that are no texts here because there are too many.
+    pub(crate) fn over(&self) -> &BTreeSet<&'draft str> {
+        &self.over
     }
 
     /// The path of the file that describes the skill; what it should be where there is none.
@@ -100,6 +111,9 @@ impl<'draft> Subject<'draft> {
         let (path, cell) = self.documents.get_key_value(path)?;
         let text = self.text(path)?;
         let parse = || {
+            if text.content.len() > MAX_DOCUMENT {
+                return None;
+            }
             let start = if *path == self.file() { self.draft.body_start()? } else { 0 };
             Some(Markdown::parse(&text.content, start))
         };
@@ -120,7 +134,8 @@ impl<'draft> Subject<'draft> {
     }
 }
 
-fn is_markdown(path: &str) -> bool {
+/// Whether a file is called like Markdown.
+pub(crate) fn is_markdown(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.rsplit_once('.').is_some_and(|(_, extension)| {
         ["md", "markdown", "mdx"].iter().any(|known| extension.eq_ignore_ascii_case(known))

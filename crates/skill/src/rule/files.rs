@@ -76,4 +76,9 @@ super::rules! { Files:
         "It is copied into every sandbox; a folder of this size is a mistake or an attack.",
         "my-skill/ with a checkout of 50,000 files",
         "at most 2,000 files, 32 MiB each, 256 MiB together, 16 levels";
+    NOT_LOOKED_AT = "SB016" "not-looked-at" [W W W W]
+        "Some files were not looked at.",
+        "There is more text than a skill has use for, and something may hide in it.",
+        "scripts/ with 10 MiB of Python",
+        "at most 1 MiB of scripts, 4 MiB of Markdown, 4 MiB of other text";
 }

@@ -196,7 +196,7 @@ impl<'a> Visitor<'a> for Reader {
     }
 }
 
-fn literals(arguments: &Arguments) -> (Vec<Literal>, BTreeMap<String, Literal>) {
+fn literals(arguments: &Arguments) -> (Vec<Literal>, Vec<(String, Literal)>) {
     let keywords = arguments
         .keywords
         .iter()

@@ -5,6 +5,7 @@ use std::{
     sync::OnceLock,
 };
 
+use super::syntax::MAX_TOML;
 use crate::{scripts::list, subject::Subject};
 
 const STANDARD: &str = include_str!("../../data/stdlib.txt");
@@ -102,6 +103,9 @@ impl Packages {
     }
 
     fn add_project(&mut self, content: &str) {
+        if content.len() > MAX_TOML {
+            return;
+        }
         let Ok(project) = content.parse::<toml::Table>() else { return };
         let texts = |value: Option<&toml::Value>| -> Vec<String> {
             let list = value.and_then(toml::Value::as_array).into_iter().flatten();
