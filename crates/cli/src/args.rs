@@ -173,19 +173,27 @@ pub(crate) enum Command {
     Completions(Completions),
 }
 
-/// What `run` and `code` have in common.
+/// Where commands that run something put what it saved.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Program {
+pub(crate) struct OutputPlace {
     /// Where output files go; made when there are some. Files of the same name are overwritten.
     #[arg(
-        short,
-        long,
+        id = "output",
+        short = 'o',
+        long = "output",
         value_name = "DIR",
         default_value = "output",
         env = "SKILLBOX_OUTPUT",
         hide_env_values = true
     )]
-    pub(crate) output: PathBuf,
+    pub(crate) directory: PathBuf,
+}
+
+/// What `run` and `code` have in common.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Program {
+    #[command(flatten)]
+    pub(crate) output: OutputPlace,
     /// Leave output files in the sandbox.
     #[arg(long, env = "SKILLBOX_NO_OUTPUT", hide_env_values = true)]
     pub(crate) no_output: bool,
@@ -394,16 +402,8 @@ pub(crate) struct Call {
     /// A file that the program finds in /workspace, or at DEST.
     #[arg(short, long = "input", value_name = "FILE[:DEST]", value_parser = parse_input)]
     pub(crate) inputs: Vec<InputSpec>,
-    /// Where output files go; made when there are some. Files of the same name are overwritten.
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        default_value = "output",
-        env = "SKILLBOX_OUTPUT",
-        hide_env_values = true
-    )]
-    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputPlace,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -542,7 +542,7 @@ mod tests {
                 .unwrap();
         let Some(Command::Run(run)) = parsed.command else { panic!("not run") };
         assert_eq!(run.args, ["--json", "-o", "x"]);
-        assert_eq!(run.program.output, PathBuf::from("out"));
+        assert_eq!(run.program.output.directory, PathBuf::from("out"));
         assert!(!parsed.global.json);
         assert!(Args::try_parse_from(["skillbox", "run", "s", "a.py", "--data", "x"]).is_err());
     }

@@ -4,7 +4,8 @@
 //! that still fits is kept when a snapshot is rewritten.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -107,7 +108,9 @@ pub(crate) fn write(root: &Path, path: &str, text: &str) -> io::Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let temporary = folder.join(name);
-    fs::write(&temporary, text)?;
+    // A link of this name is removed, and never written through.
+    _ = fs::remove_file(&temporary);
+    fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?.write_all(text.as_bytes())?;
     fs::rename(&temporary, &file).inspect_err(|_| _ = fs::remove_file(&temporary))
 }
 
@@ -166,5 +169,18 @@ mod tests {
             assert!(write(&root, path, "x").is_err(), "{path}");
         }
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_temporary_file_is_not_written_through() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, outside) = (place.path().join("skill"), place.path().join("outside"));
+        fs::create_dir_all(root.join("tests")).unwrap();
+        fs::write(&outside, "mine").unwrap();
+        let planted = root.join(format!("tests/a.txt.{}.part", std::process::id()));
+        std::os::unix::fs::symlink(&outside, planted).unwrap();
+        write(&root, "tests/a.txt", "new").unwrap();
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(root.join("tests/a.txt")).unwrap(), "new");
     }
 }

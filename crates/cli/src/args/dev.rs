@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use super::OutputPlace;
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Dev {
     /// A skill's folder, or its SKILL.md.
@@ -15,14 +17,6 @@ pub(crate) struct Dev {
     /// Do not run the skill's tests.
     #[arg(long)]
     pub(crate) no_test: bool,
-    /// Where output files of the script go; made when there are some. Files of the same name are overwritten.
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        default_value = "output",
-        env = "SKILLBOX_OUTPUT",
-        hide_env_values = true
-    )]
-    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputPlace,
 }

@@ -36,8 +36,9 @@ pub(crate) fn execute(command: &Call, global: &Global, output: Output) -> Result
         let called = one.call(&sandboxes::trigger()?, declaration, CallRequest::new(call), cancel).await;
         let outcome = match called {
             Ok(answer) => {
-                let delivered =
-                    OutputDirectory::new(&command.output).deliver(&answer.report.files, &one.store).await;
+                let delivered = OutputDirectory::new(&command.output.directory)
+                    .deliver(&answer.report.files, &one.store)
+                    .await;
                 program::note_files(&delivered, output);
                 if let (true, Some(fault)) = (output.verbose, &answer.report.fault) {
                     output.note(&format!("  caused by: {}", crate::escape::text(fault)));

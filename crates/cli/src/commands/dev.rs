@@ -82,7 +82,7 @@ async fn watch(
     output: Output,
     interrupt: &Interrupt,
 ) -> Result<(), CommandError> {
-    let deliver_to = sandboxes::absolute(&command.output)?;
+    let deliver_to = sandboxes::absolute(&command.output.directory)?;
     // Watched before the first look, so that nothing that is saved meanwhile is missed.
     let mut watch = Watch::start(root, &deliver_to)?;
     let config = sandboxes::config_of_tests(jobs(None));

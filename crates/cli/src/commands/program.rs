@@ -198,7 +198,7 @@ async fn deliver(answer: &CallAnswer, program: &Program, store: &dyn ArtifactSto
             |file: &tool::OutputFile| Delivered { file: file.clone(), place: Err(NotDelivered::Unwanted) };
         return files.iter().map(unwanted).collect();
     }
-    OutputDirectory::new(&program.output).deliver(files, store).await
+    OutputDirectory::new(&program.output.directory).deliver(files, store).await
 }
 
 /// The call was not carried out.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::{bundle::BundleError, content::ReadError, rule::Rule};
+use crate::{bundle::BundleError, content::ReadError, folder::FolderError, rule::Rule};
 
 /// Why a folder is not packed.
 #[derive(Debug, thiserror::Error)]
@@ -36,28 +36,9 @@ pub enum PackError {
         /// All of them, sorted by path.
         entries: Vec<UnpackableEntry>,
     },
-    /// There are more files and directories than allowed.
-    #[error("there are more than {limit} files and directories")]
-    TooManyEntries {
-        /// The most allowed.
-        limit: usize,
-    },
-    /// A file is larger than allowed.
-    #[error("`{path}` has {size} bytes; at most {limit} are allowed")]
-    FileTooLarge {
-        /// Path relative to the folder.
-        path: String,
-        /// Its size.
-        size: u64,
-        /// The most allowed.
-        limit: u64,
-    },
-    /// All files together are larger than allowed.
-    #[error("the files have more than {limit} bytes together")]
-    TooLarge {
-        /// The most allowed.
-        limit: u64,
-    },
+    /// There are too many files, or they are too large: the limits of every skill's folder.
+    #[error(transparent)]
+    Limits(FolderError),
     /// A file was changed while it was packed.
     #[error("`{path}` was changed while it was packed")]
     Changed {
@@ -103,9 +84,7 @@ impl PackError {
                     "remove them, or name them in `.skillignore`"
                 }
             }
-            Self::TooManyEntries { .. } | Self::FileTooLarge { .. } | Self::TooLarge { .. } => {
-                "name in `.skillignore` what the skill does not need"
-            }
+            Self::Limits(_) => "name in `.skillignore` what the skill does not need",
             Self::Ignore { .. } => "each line is a pattern as in `.gitignore`",
             Self::Changed { .. } => "pack again when nothing writes there",
             Self::Refused(error) => match error {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     bundle::{BundleError, unpack_bundle},
+    folder::FolderError,
     rule::Rule,
     skill::Skill,
 };
@@ -355,11 +356,14 @@ fn every_limit_holds_before_anything_is_read() {
     let with = |limits: BundleLimits| pack(&root, &name(), &PackOptions::default(), &limits).unwrap_err();
     let limits = BundleLimits::default();
     let error = with(BundleLimits { max_file_bytes: 999, ..limits.clone() });
-    assert!(matches!(error, PackError::FileTooLarge { size: 1000, limit: 999, .. }), "{error:?}");
+    assert!(
+        matches!(error, PackError::Limits(FolderError::FileTooLarge { size: 1000, limit: 999, .. })),
+        "{error:?}"
+    );
     let error = with(BundleLimits { max_total_bytes: 2000, ..limits.clone() });
-    assert!(matches!(error, PackError::TooLarge { limit: 2000 }), "{error:?}");
+    assert!(matches!(error, PackError::Limits(FolderError::TooLarge { limit: 2000 })), "{error:?}");
     let error = with(BundleLimits { max_entries: 2, ..limits.clone() });
-    assert!(matches!(error, PackError::TooManyEntries { limit: 2 }), "{error:?}");
+    assert!(matches!(error, PackError::Limits(FolderError::TooManyEntries { limit: 2 })), "{error:?}");
     let error = with(BundleLimits { max_bundle_bytes: 100, ..limits });
     assert_eq!(error.rule().map(Rule::code), Some("AR014"), "{error:?}");
 }

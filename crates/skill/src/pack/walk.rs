@@ -16,7 +16,10 @@ use super::{
     error::{Unpackable, UnpackableEntry},
     rules::{Reason, Rules},
 };
-use crate::bundle::{BundleError, BundleLimits};
+use crate::{
+    bundle::{BundleError, BundleLimits},
+    folder::FolderError,
+};
 
 /// A file that ships.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl Walk<'_> {
         // The reader counts files only, but a folder of a million directories must end as well.
         self.entries += 1;
         if self.entries > self.limits.max_entries {
-            return Err(PackError::TooManyEntries { limit: self.limits.max_entries });
+            return Err(PackError::Limits(FolderError::TooManyEntries { limit: self.limits.max_entries }));
         }
         if kind.is_dir() {
             return Ok(Some((entry.path(), path + "/")));
@@ -139,11 +142,15 @@ impl Walk<'_> {
         }
         let size = metadata.len();
         if size > self.limits.max_file_bytes {
-            return Err(PackError::FileTooLarge { path, size, limit: self.limits.max_file_bytes });
+            return Err(PackError::Limits(FolderError::FileTooLarge {
+                path,
+                size,
+                limit: self.limits.max_file_bytes,
+            }));
         }
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.limits.max_total_bytes {
-            return Err(PackError::TooLarge { limit: self.limits.max_total_bytes });
+            return Err(PackError::Limits(FolderError::TooLarge { limit: self.limits.max_total_bytes }));
         }
         let executable = metadata.permissions().mode() & 0o111 != 0;
         // Some systems spell `é` with two characters; a bundle has one spelling.

@@ -184,7 +184,7 @@ impl<'a> Workbench<'a> {
             (Some(value), _) => {
                 let code = value.get("exitCode").and_then(Value::as_i64).unwrap_or_default();
                 let style = if code == 0 { GOOD } else { BAD };
-                let delivered = OutputDirectory::new(&self.command.output)
+                let delivered = OutputDirectory::new(&self.command.output.directory)
                     .deliver(&answer.report.files, &self.one.store)
                     .await;
                 let mut details = String::new();

@@ -70,7 +70,7 @@ pub(super) fn write(reports: &[Report]) -> Result<usize, CommandError> {
 
 fn write_skill(folder: &Path, fixed: &Fixed) -> Result<(), CommandError> {
     for (file, (_, after)) in &fixed.texts {
-        replace(&folder.join(file), after).map_err(|error| failed(&folder.join(file), &error))?;
+        replace(folder, file, after).map_err(|error| failed(&folder.join(file), &error))?;
     }
     for (from, to) in &fixed.renames {
         fs::rename(folder.join(from), folder.join(to)).map_err(|error| failed(&folder.join(from), &error))?;
@@ -89,9 +89,13 @@ fn write_skill(folder: &Path, fixed: &Fixed) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Puts a new text in the place of a file: all of it or nothing, with the old file's mode. A link stays a link.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let path = fs::canonicalize(path)?;
+/// Puts a new text in the place of a file: all of it or nothing, with the old file's mode. A link stays a link, and one that
+/// was put there since and leads out of the folder is not followed.
+fn replace(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {
+    let path = fs::canonicalize(folder.join(file))?;
+    if !path.starts_with(fs::canonicalize(folder)?) {
+        return Err(std::io::Error::other("it leads out of the skill"));
+    }
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
