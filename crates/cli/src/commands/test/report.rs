@@ -57,8 +57,10 @@ pub(crate) fn failure_lines(
         text.push_str(&format!("{INDENT}in step {} of {}:\n", step + 1, case.case().steps.len()));
     }
     for failure in &report.failures {
-        for line in escape::text(&failure.message).lines() {
-            text.push_str(&format!("{INDENT}{line}\n"));
+        for (number, line) in escape::text(&failure.message).lines().enumerate() {
+            // Only the first line begins with words of ours.
+            let bar = if number > 0 { BAR } else { "" };
+            text.push_str(&format!("{INDENT}{bar}{line}\n"));
         }
         for line in &failure.diff {
             text.push_str(&format!("{INDENT}  {}\n", diff_line(line)));
@@ -84,9 +86,13 @@ pub(crate) fn failure_lines(
     text
 }
 
+/// Stands before each line of a program: a runner of CI jobs takes a line that begins with `::` for an order, however far it
+/// is indented.
+const BAR: &str = "│ ";
+
 fn diff_line(line: &DiffLine) -> String {
     match line {
-        DiffLine::Same(text) => format!("  {}", cut(text)),
+        DiffLine::Same(text) => format!("{BAR}{}", cut(text)),
         DiffLine::Missing(text) => format!("{BAD}- {}{BAD:#}", cut(text)),
         DiffLine::Extra(text) => format!("{GOOD}+ {}{GOOD:#}", cut(text)),
         DiffLine::Gap => format!("{DIM}…{DIM:#}"),
@@ -106,7 +112,7 @@ fn stream_lines(indent: &str, name: &str, stream: &str, everything: bool) -> Str
                 text.push_str(&format!("{indent}  {DIM}… {skipped} lines; all of them with -v{DIM:#}\n"));
             }
             for line in &lines[skipped..] {
-                text.push_str(&format!("{indent}  {}\n", cut(line)));
+                text.push_str(&format!("{indent}  {BAR}{}\n", cut(line)));
             }
             text
         }
@@ -214,6 +220,16 @@ mod tests {
             "{shown:?}"
         );
         assert_eq!(stream_lines("", "stderr", "one\n", false), "stderr: one\n");
+        // No line of a program is an order to whatever reads the log of a CI job.
+        let orders = "::error::x\n::add-mask::y\n";
+        let diff = [
+            DiffLine::Same(orders.to_owned()),
+            DiffLine::Missing("::a".into()),
+            DiffLine::Extra("::b".into()),
+        ];
+        let shown = diff.iter().map(diff_line).chain([stream_lines("  ", "stdout", orders, true)]);
+        let plain = anstream::adapter::strip_str(&shown.collect::<Vec<_>>().join("\n")).to_string();
+        assert!(!plain.lines().any(|line| line.trim_start().starts_with("::")), "{plain}");
         assert!(stream_lines("", "stderr", &"x".repeat(5000), false).len() < 300);
     }
 }
