@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use skill::{Diagnostic, Location, Rule, Span};
 
+/// The most findings about one script; a program that took over the report can write any number.
+const MAX_FOUND: usize = 100;
+
 /// A line of the report.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -71,6 +74,7 @@ impl Looked {
             .iter()
             // A package that is missing is missing in every line that imports from it.
             .filter(|found| found.kind != FoundKind::Missing || missing.insert(found.module.as_str()))
+            .take(MAX_FOUND)
             .map(|found| found.diagnostic(&self.path, text))
             .collect()
     }
@@ -179,6 +183,9 @@ mod tests {
         ] {
             assert_eq!(shown(report), [""; 0], "{report}");
         }
+        let one = r#"{"kind": "syntax", "line": 1, "message": "x"}"#;
+        let many = format!(r#"{{"path": "scripts/a.py", "found": [{}]}}"#, [one; 500].join(","));
+        assert_eq!(shown(&many).len(), MAX_FOUND);
         let far =
             r#"{"path": "scripts/a.py", "found": [{"kind": "syntax", "line": 99, "message": "a\u001b[2J"}]}"#;
         assert_eq!(shown(far), ["scripts/a.py:4:5: error[SB200]: in a sandbox: a[2J"]);
