@@ -5,13 +5,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
-    sync::LazyLock,
 };
 
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
-use regex::Regex;
 
-use crate::pattern::pattern;
+use crate::pattern::Pattern;
 
 /// The parts of a document. All ranges are bytes of the whole file.
 #[derive(Debug, Default)]
@@ -54,10 +52,10 @@ pub(crate) struct CodeBlock {
     pub(crate) is_closed: bool,
 }
 
-static HTML_TARGET: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?i)\b(?:src|href)\s*=\s*["']([^"'<>]*)["']"#));
-static HTML_IDENTIFIER: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?i)\b(?:id|name)\s*=\s*["']([^"'<>]*)["']"#));
+static HTML_TARGET: Pattern =
+    Pattern::new(r#"(?i)\b(?:src|href)\s*=\s*["']([^"'<>]*)["']"#, &[&["src", "href"], &["="]]);
+static HTML_IDENTIFIER: Pattern =
+    Pattern::new(r#"(?i)\b(?:id|name)\s*=\s*["']([^"'<>]*)["']"#, &[&[r"\bid", r"\bname"], &["="]]);
 
 impl Markdown {
     /// Takes `content` apart from byte `start` on.

@@ -1,18 +1,81 @@
-//! Regular expressions of the checks: each compiled once, searched in time linear in the text.
+//! Regular expressions of the checks: searched in time linear in the text, and compiled only when a text may match.
+//!
+//! Whoever validates one skill starts a process for it, and compiling all patterns takes ten times as long as the rest of its work.
+//! So each pattern says which words a match cannot do without, and a text without them is not searched. The tests prove of every
+//! pattern that its words are needed.
 //!
 //! Classes and word boundaries mean ASCII here. What is looked for is ASCII, and with Unicode's boundaries the fast engines of the
 //! `regex` crate give up at the first `é`.
 
-use regex::{Regex, RegexSet};
+use std::{borrow::Cow, sync::OnceLock};
 
-/// A pattern that stands in the source. The tests compile every one, as each belongs to a rule with a fixture.
-pub(crate) fn pattern(text: &str) -> Regex {
-    Regex::new(&ascii(text)).expect("the patterns of the checks are valid")
+use memchr::memmem;
+use regex::{Captures, Match, Regex};
+
+/// A pattern that stands in the source.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    text: &'static str,
+    needs: &'static [&'static [&'static str]],
+    regex: OnceLock<Regex>,
 }
 
-/// Several of them, to learn which ones a text has at all.
-pub(crate) fn patterns<'text>(texts: impl IntoIterator<Item = &'text str>) -> RegexSet {
-    RegexSet::new(texts.into_iter().map(ascii)).expect("the patterns of the checks are valid")
+impl Pattern {
+    /// The pattern `text`. Of each of `needs`, every match has one word in it; in lowercase where the pattern ignores case. A word
+    /// may have `\b` at its ends, as in patterns.
+    pub(crate) const fn new(text: &'static str, needs: &'static [&'static [&'static str]]) -> Self {
+        Self { text, needs, regex: OnceLock::new() }
+    }
+
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        self.regex_for(text).is_some_and(|regex| regex.is_match(text))
+    }
+
+    pub(crate) fn find<'text>(&self, text: &'text str) -> Option<Match<'text>> {
+        self.regex_for(text)?.find(text)
+    }
+
+    pub(crate) fn find_iter<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Match<'a>> {
+        self.regex_for(text).into_iter().flat_map(|regex| regex.find_iter(text))
+    }
+
+    pub(crate) fn captures_iter<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Captures<'a>> {
+        self.regex_for(text).into_iter().flat_map(|regex| regex.captures_iter(text))
+    }
+
+    /// Whether `text` has the words that a match needs.
+    pub(crate) fn may_match(&self, text: &str) -> bool {
+        let text = match self.text.contains("(?i") {
+            true => Cow::Owned(text.as_bytes().to_ascii_lowercase()),
+            false => Cow::Borrowed(text.as_bytes()),
+        };
+        self.needs.iter().all(|words| words.iter().any(|word| has(&text, word)))
+    }
+
+    /// Panics unless every match has the words that are said to be needed.
+    #[cfg(test)]
+    pub(crate) fn prove(&self) {
+        needed::assert_all(&ascii(self.text), self.needs);
+    }
+
+    fn regex_for(&self, text: &str) -> Option<&Regex> {
+        self.may_match(text).then(|| self.regex.get_or_init(|| self.compile()))
+    }
+
+    fn compile(&self) -> Regex {
+        #[cfg(test)]
+        self.prove();
+        Regex::new(&ascii(self.text)).expect("the patterns of the checks are valid")
+    }
+}
+
+/// Whether `text` has `word`, as a word of its own to the sides where that has `\b`.
+fn has(text: &[u8], word: &str) -> bool {
+    let (begins, bare) = word.strip_prefix(r"\b").map_or((false, word), |bare| (true, bare));
+    let (ends, bare) = bare.strip_suffix(r"\b").map_or((false, bare), |bare| (true, bare));
+    let is_word = |at: usize| text.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    memmem::find_iter(text, bare)
+        .any(|at| !(begins && at.checked_sub(1).is_some_and(is_word) || ends && is_word(at + bare.len())))
 }
 
 /// `text` with `\b`, `\w`, `\d` and `\s` for ASCII only.
@@ -54,14 +117,27 @@ fn ascii(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod needed;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn classes_are_of_ascii() {
         assert_eq!(ascii(r"\bé[\w.]\d\\b\[\s"), r"(?-u:\b)é[0-9A-Za-z_.][0-9]\\b\[[\t\n\x0b\x0c\r\x20]");
-        assert!(pattern(r"^\w+$").is_match("aZ_9") && !pattern(r"^\w+$").is_match("é"));
-        assert!(pattern(r"\bx\b").is_match("éxé"));
-        assert_eq!(patterns(["a", r"\d"]).matches("b7").into_iter().collect::<Vec<_>>(), [1]);
+        let matches = |pattern, text| Pattern::new(pattern, &[]).is_match(text);
+        assert!(matches(r"^\w+$", "aZ_9") && !matches(r"^\w+$", "é"));
+        assert!(matches(r"\bx\b", "éxé"));
+    }
+
+    #[test]
+    fn a_text_without_the_words_is_not_searched() {
+        let pattern = Pattern::new(r"(?i)\b(?:nc|curl)\b.*\bsh", &[&[r"\bnc\b", "curl"], &[r"\bsh"]]);
+        for text in ["", "nc", "sync | sh", "nc | flash", "nca sh"] {
+            assert!(!pattern.is_match(text) && pattern.regex.get().is_none(), "{text}");
+        }
+        assert!(!pattern.is_match("sh | nc") && pattern.regex.get().is_some());
+        assert!(pattern.is_match("NC | SH") && pattern.is_match("[curl]sh"));
     }
 }

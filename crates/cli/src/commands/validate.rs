@@ -124,17 +124,18 @@ fn check(targets: &targets::Targets, options: &Options, output: Output) -> Resul
             Some(bar)
         })
         .flatten();
-    let checked: Result<Vec<Report>, CommandError> = targets
-        .all
-        .par_iter()
-        .map(|target| {
-            let report = Report::of(target, options);
-            if let Some(bar) = &bar {
-                bar.inc(1);
-            }
-            report
-        })
-        .collect();
+    let check = |target| {
+        let report = Report::of(target, options);
+        if let Some(bar) = &bar {
+            bar.inc(1);
+        }
+        report
+    };
+    let checked: Result<Vec<Report>, CommandError> = match targets.all.as_slice() {
+        // Starting threads takes longer than checking one skill.
+        [target] => check(target).map(|report| vec![report]),
+        all => all.par_iter().map(check).collect(),
+    };
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

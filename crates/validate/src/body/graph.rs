@@ -4,7 +4,10 @@
 //! a name that stands anywhere counts, a directory that is mentioned counts for all that is in it, and so does a module
 //! that a script imports. What is reported as mentioned nowhere really is.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet, VecDeque},
+};
 
 use skill::{Diagnostic, Location, Rule};
 
@@ -125,8 +128,27 @@ fn is_document(path: &str) -> bool {
     extension(path) == "md"
 }
 
+/// A text whose words are looked up.
+struct Source<'a> {
+    path: &'a str,
+    text: &'a Text,
+    /// How many documents away from `SKILL.md` what it names is, at most.
+    depth: usize,
+    is_code: bool,
+    is_document: bool,
+    is_python: bool,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a str, text: &'a Text, depth: usize) -> Self {
+        let is_document = is_document(path);
+        let depth = depth + usize::from(is_document);
+        Self { path, text, depth, is_code: is_code(path), is_document, is_python: extension(path) == "py" }
+    }
+}
+
 impl<'a> Graph<'a> {
-    fn of(subject: &Subject<'a>) -> Self {
+    fn of(subject: &'a Subject<'a>) -> Self {
         let paths = Paths::new(subject.draft);
         let index = Index::of(&paths);
         let root = subject.file();
@@ -135,11 +157,12 @@ impl<'a> Graph<'a> {
         while let Some(path) = open.pop_front() {
             let Some(text) = subject.text(path) else { continue };
             let depth = graph.reached.get(path).copied().unwrap_or_default();
-            graph.follow(path, text, depth, &mut open);
+            let source = Source::new(path, text, depth);
+            graph.follow(&source, &mut open);
             if let Some((_, markdown)) = subject.markdown(path) {
                 for link in &markdown.links {
                     let target = decoded(link.destination.split('#').next().unwrap_or_default());
-                    graph.mention(path, text, &target, link.target.clone(), depth, &mut open);
+                    graph.mention(&source, &target, link.target.clone(), &mut open);
                 }
             }
         }
@@ -147,9 +170,9 @@ impl<'a> Graph<'a> {
     }
 
     /// Looks up every word of a text.
-    fn follow(&mut self, path: &'a str, text: &Text, depth: usize, open: &mut VecDeque<&'a str>) {
-        let mut seen: BTreeSet<&str> = BTreeSet::new();
-        let content = &text.content;
+    fn follow(&mut self, source: &Source<'a>, open: &mut VecDeque<&'a str>) {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let content = &source.text.content;
         let mut at = 0;
         while let Some(begin) = content[at..].find(is_word) {
             let start = at + begin;
@@ -158,51 +181,47 @@ impl<'a> Graph<'a> {
             at = start + length;
             let word = &content[start..at];
             if (2..=1024).contains(&word.len()) && seen.insert(word) {
-                self.mention(path, text, word, start..at, depth, open);
+                self.mention(source, word, start..at, open);
             }
         }
     }
 
     fn mention(
         &mut self,
-        from: &'a str,
-        text: &Text,
+        source: &Source<'a>,
         word: &str,
         range: std::ops::Range<usize>,
-        depth: usize,
         open: &mut VecDeque<&'a str>,
     ) {
-        let next = depth + usize::from(is_document(from));
-        for path in self.meant(from, word) {
+        for path in self.meant(source, word) {
             if self.reached.contains_key(path) {
                 continue;
             }
-            self.reached.insert(path, next);
+            self.reached.insert(path, source.depth);
             open.push_back(path);
-            if is_document(path) && is_document(from) && next > 1 {
-                self.deep.push((path, text.at(range.clone()), from.to_owned()));
+            if is_document(path) && source.is_document && source.depth > 1 {
+                self.deep.push((path, source.text.at(range.clone()), source.path.to_owned()));
             }
         }
     }
 
     /// The files that a word may name.
-    fn meant(&self, from: &str, word: &str) -> Vec<&'a str> {
-        let raw = word.replace('\\', "/");
+    fn meant(&self, source: &Source<'_>, word: &str) -> Vec<&'a str> {
+        let raw = word.to_lowercase().replace('\\', "/");
         let word = raw.trim_end_matches(['.', '-', '~', '@']).trim_start_matches('@');
-        let lower = word.trim_end_matches('/').to_lowercase();
-        let mut parts: Vec<&str> =
-            lower.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
-        let Some(last) = parts.pop() else { return Vec::new() };
+        let mut parts = word.rsplit('/').filter(|part| !matches!(*part, "" | "." | ".."));
+        let Some(last) = parts.next() else { return Vec::new() };
         let last = last.rsplit(|character| !is_word(character)).next().unwrap_or_default();
-        let before = parts.pop();
+        let before = parts.next();
         let key = match before {
-            Some(before) if !before.contains(['%', '~']) => format!("{before}/{last}"),
-            _ => last.to_owned(),
+            Some(before) if !before.contains(['%', '~']) => Cow::Owned(format!("{before}/{last}")),
+            _ => Cow::Borrowed(last),
         };
-        let mut found = self.index.names.get(&key).cloned().unwrap_or_default();
-        let has_slash = word.contains('/');
-        if has_slash || is_code(from) {
-            for directory in self.index.directories.get(&key).into_iter().flatten() {
+        let key = key.as_ref();
+        let mut found = self.index.names.get(key).cloned().unwrap_or_default();
+        let may_name_more = source.is_code || word.contains('/');
+        if may_name_more {
+            for directory in self.index.directories.get(key).into_iter().flatten() {
                 found.extend(self.paths.below(directory));
             }
         }
@@ -214,34 +233,34 @@ impl<'a> Graph<'a> {
                 found.extend(self.paths.below(directory));
             }
         }
-        if has_slash || is_code(from) {
-            found.extend(self.index.stems.get(&key).into_iter().flatten());
+        if may_name_more {
+            found.extend(self.index.stems.get(key).into_iter().flatten());
         }
-        self.modules(from, &lower, &mut found);
+        self.modules(source, word, &mut found);
         found
     }
 
     /// `office.pack` in a script, or behind `python -m`, is the module `office/pack.py`.
-    fn modules(&self, from: &str, word: &str, found: &mut Vec<&'a str>) {
-        if word.contains('/') || !(word.contains('.') || extension(from) == "py") {
+    fn modules(&self, source: &Source<'_>, word: &str, found: &mut Vec<&'a str>) {
+        if word.contains('/') || !(source.is_python || word.contains('.')) {
             return;
         }
-        let parts: Vec<&str> = word.split('.').filter(|part| !part.is_empty()).collect();
-        for (index, part) in parts.iter().enumerate() {
-            for path in self.index.stems.get(*part).into_iter().flatten() {
-                let folder = folder(path).to_lowercase();
-                let fits = extension(path) == "py"
-                    && (extension(from) == "py" || index > 0 && name(&folder) == parts[index - 1]);
-                if fits {
+        let mut package = None;
+        for part in word.split('.').filter(|part| !part.is_empty()) {
+            for path in self.index.stems.get(part).into_iter().flatten() {
+                let is_in_package =
+                    || package.is_some_and(|package| name(&folder(path).to_lowercase()) == package);
+                if extension(path) == "py" && (source.is_python || is_in_package()) {
                     found.push(path);
                 }
             }
-            if extension(from) == "py" {
+            if source.is_python {
                 // Importing a package runs its `__init__.py`, which may import anything beside it.
-                for directory in self.index.directories.get(*part).into_iter().flatten() {
+                for directory in self.index.directories.get(part).into_iter().flatten() {
                     found.extend(self.paths.below(directory).filter(|path| name(path) == "__init__.py"));
                 }
             }
+            package = Some(part);
         }
     }
 

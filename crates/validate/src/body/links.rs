@@ -1,20 +1,19 @@
 //! Where links lead.
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use regex::Regex;
 use skill::{Diagnostic, Edit, Rule};
 
 use super::{MAX_EACH_FILE, is_material};
 use crate::{
     markdown::Link,
     paths::{Paths, Target, decoded, extension, folder, is_placeholder},
-    pattern::pattern,
+    pattern::Pattern,
     subject::{Findings, Subject, Text},
 };
 
 /// Words in brackets that are no link.
-static FORM: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)\[[A-Z][a-z][^\]\[\n]*\](?:[^(\[:]|$)"));
+static FORM: Pattern = Pattern::new(r"(?m)\[[A-Z][a-z][^\]\[\n]*\](?:[^(\[:]|$)", &[&["["], &["]"]]);
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let paths = Paths::new(subject.draft);

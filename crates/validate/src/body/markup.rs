@@ -1,15 +1,12 @@
 //! Markdown that does not mean what its author thought.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
 use skill::{Diagnostic, Rule};
 
 use super::is_material;
 use crate::{
     paths::Paths,
     paths::Target,
-    pattern::pattern,
+    pattern::Pattern,
     subject::{Findings, Subject},
 };
 
@@ -46,10 +43,11 @@ pub(super) fn check_fences(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-static COMMAND: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)(?:^|\s)(!`[^`\n]+`)"));
-static ARGUMENTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\$ARGUMENTS\b(?:\[\d+\])?|\$\{ARGUMENTS\}"));
-static INCLUDE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)(?:^|[\s(])(@(?:\./|~/)?[\w.-]+(?:/[\w.-]+)*\.[A-Za-z0-9]+)"));
+static COMMAND: Pattern = Pattern::new(r"(?m)(?:^|\s)(!`[^`\n]+`)", &[&["!`"]]);
+static ARGUMENTS: Pattern =
+    Pattern::new(r"\$ARGUMENTS\b(?:\[\d+\])?|\$\{ARGUMENTS\}", &[&["$ARGUMENTS", "${ARGUMENTS}"]]);
+static INCLUDE: Pattern =
+    Pattern::new(r"(?m)(?:^|[\s(])(@(?:\./|~/)?[\w.-]+(?:/[\w.-]+)*\.[A-Za-z0-9]+)", &[&["@"]]);
 
 /// What Claude Code fills in before a model reads the instructions.
 pub(super) fn check_dynamic_context(subject: &Subject<'_>, findings: &mut Findings) {

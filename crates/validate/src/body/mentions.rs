@@ -1,30 +1,25 @@
 //! Paths of the skill that are mentioned without being links: in sentences, in code, in commands.
 
-use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+use std::{collections::BTreeSet, ops::Range};
 
-use regex::Regex;
 use skill::{Diagnostic, Edit, Rule};
 
 use super::{MAX_EACH_FILE, is_for_people, is_material, links::shown};
 use crate::{
     markdown::Markdown,
     paths::{Paths, Target, extension, folder, is_placeholder, name},
-    pattern::pattern,
+    pattern::Pattern,
     subject::{Findings, Subject, Text},
 };
 
 /// The longest beginning of a path that is looked at.
 const MAX_PREFIX: usize = 200;
 
-static PATH: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:scripts|references|assets)[/\\][\p{L}\p{N}_.+@/\\-]*[\p{L}\p{N}_/\\-]"));
-
 /// Words in a line that make its paths examples, or files that are yet to be made.
-static EXAMPLE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b",
-    )
-});
+static EXAMPLE: Pattern = Pattern::new(
+    r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b",
+    &[],
+);
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let paths = Paths::new(subject.draft);
@@ -40,18 +35,38 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         let reader = Reader { paths: &paths, own: &own, text, markdown };
         let start = if path == subject.file() { subject.draft.body_start().unwrap_or_default() } else { 0 };
         let mut seen = BTreeSet::new();
-        for found in PATH.find_iter(&text.content[start..]) {
-            let range = start + found.start()..start + found.end();
+        for range in mentioned(&text.content, start) {
+            let found = &text.content[range.clone()];
             // Each path is said once, and no file is read to the end for more of the same.
-            if seen.len() >= MAX_EACH_FILE || seen.contains(found.as_str()) {
+            if seen.len() >= MAX_EACH_FILE || seen.contains(found) {
                 continue;
             }
             if let Some(diagnostic) = reader.look_at(range) {
-                seen.insert(found.as_str());
+                seen.insert(found);
                 findings.push(diagnostic);
             }
         }
     }
+}
+
+/// What looks like a path in one of the directories that skills have, from byte `start` on.
+fn mentioned(content: &str, mut start: usize) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    while let Some(at) = content[start..].find(['/', '\\']) {
+        let separator = start + at;
+        let before = &content[start..separator];
+        let directory = ["scripts", "references", "assets"].into_iter().find(|known| before.ends_with(known));
+        start = separator + 1;
+        let Some(directory) = directory else { continue };
+        let ends = |character: char| !character.is_alphanumeric() && !"_.+@/\\-".contains(character);
+        let rest = &content[start..];
+        let path = rest[..rest.find(ends).unwrap_or(rest.len())].trim_end_matches(['.', '+', '@']);
+        if !path.is_empty() {
+            found.push(separator - directory.len()..start + path.len());
+            start += path.len();
+        }
+    }
+    found
 }
 
 struct Reader<'a> {

@@ -1,34 +1,36 @@
 //! Paths and variables that exist somewhere else only.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, btree_map::Entry};
 
-use regex::Regex;
 use skill::{Diagnostic, Rule};
 
 use super::is_for_people;
 use crate::{
     paths::extension,
-    pattern::pattern,
+    pattern::Pattern,
     subject::{Findings, Subject, more_in_file},
 };
 
-static HOME: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:/Users/|/home/|\b[A-Z]:\\{1,2}Users\\{1,2})([A-Za-z][\w.-]*)"));
-static HOST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static HOME: Pattern = Pattern::new(
+    r"(?:/Users/|/home/|\b[A-Z]:\\{1,2}Users\\{1,2})([A-Za-z][\w.-]*)",
+    &[&["/Users/", "/home/", r":\Users\", r":\\Users\"]],
+);
+static HOSTS: [Pattern; 2] = [
+    Pattern::new(
+        r"(?:~|\$HOME|\$\{HOME\})/\.(?:claude|openclaw|codex|cursor|agents|gemini|copilot|hermes|config/opencode)/(?:skills|plugins)\b[\w./-]*",
+        &[&["/skills", "/plugins"], &["~/.", "HOME/.", "HOME}/."]],
+    ),
+    Pattern::new(
         r"(?x)
-        (?: ~ | \$HOME | \$\{HOME\} )/\.(?:claude|openclaw|codex|cursor|agents|gemini|copilot|hermes|config/opencode)/(?:skills|plugins)\b[\w./-]*
-        | (?:\$\{CODEX_HOME[^}]*\} | \$CODEX_HOME)[\w./-]*
+        (?:\$\{CODEX_HOME[^}]*\} | \$CODEX_HOME)[\w./-]*
         | /mnt/(?:skills|user-data)\b[\w./-]*
         | /home/claude\b[\w./-]*
         | \{baseDir\}
         | \$\{CLAUDE_(?:PLUGIN_ROOT|SKILL_DIR|PROJECT_DIR)[^}]*\}
         | \$CLAUDE_(?:PLUGIN_ROOT|SKILL_DIR|PROJECT_DIR)\b",
-    )
-});
+        &[&["{CODEX_HOME", "$CODEX_HOME", "/mnt/", "/home/claude", "{baseDir}", "{CLAUDE_", "$CLAUDE_"]],
+    ),
+];
 const PROVIDED: &str = "here the skill is at `/skills/<name>` (`$SKILL_DIR`), results go to `/output` (`$OUTPUT_DIR`) and commands run \
                         in `/workspace`; paths relative to the skill work everywhere";
 
@@ -71,7 +73,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             continue;
         }
         let mut hosts: BTreeMap<&str, (std::ops::Range<usize>, usize)> = BTreeMap::new();
-        for found in HOST.find_iter(&text.content) {
+        for found in HOSTS.iter().flat_map(|host| host.find_iter(&text.content)) {
             // `~/.claude/skills/a` and `~/.claude/skills/b` are one mistake.
             let end = found.as_str().match_indices('/').nth(2).map_or(found.len(), |(at, _)| at);
             count(&mut hosts, &found.as_str()[..end], found.range());

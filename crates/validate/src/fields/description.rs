@@ -1,18 +1,71 @@
 //! The description: what a model sees of the skill before it picks it.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
 use skill::{Diagnostic, Field, Rule};
 
 use super::value;
-use crate::subject::{Findings, Subject, Text};
+use crate::{
+    pattern::Pattern,
+    subject::{Findings, Subject, Text},
+};
 
 /// Fewer characters can hardly say what and when.
 const SHORT: usize = 20;
 /// So many quoted words, or short pieces between commas, are a heap of keywords.
 const MANY_QUOTED: usize = 5;
 const MANY_PIECES: usize = 8;
+
+/// Words that say when something is used.
+const WHEN: &str = "when whenever trigger triggers triggered ask asks want wants help helps before after during while guide guides guidance \
+                    quand wenn cuando quando";
+const WHEN_PHRASES: [&[&str]; 4] =
+    [&["in", "case"], &["to", "be", "used"], &["should", "be", "used"], &["applies", "to"]];
+/// Words that say it together with one of those behind them.
+const WHEN_BEFORE: [(&str, &str); 6] = [
+    ("if", "the you a an someone user users"),
+    ("use", "this it for to the with before after during"),
+    ("used", "for to"),
+    ("for", "use tasks working creating users any"),
+    ("need", "to"),
+    ("needs", "to"),
+];
+
+/// What a template has where an author should write.
+static TEMPLATE: Pattern = Pattern::new(
+    r"(?i)\b(todo|tbd|fixme|lorem ipsum|replace with|replace this|your description|description (goes )?here|insert .{1,20} here)\b",
+    &[&[
+        "todo",
+        "tbd",
+        "fixme",
+        "lorem ipsum",
+        "replace with",
+        "replace this",
+        "your description",
+        "description",
+        "insert ",
+    ]],
+);
+/// Markdown that a list of descriptions would show as it is written.
+static MARKUP: Pattern = Pattern::new(
+    r"(?m)\*\*[^*\n]+\*\*|^#{1,6} |^\s*[-*] .*\n\s*[-*] |\]\(https?://|```",
+    &[&["**", "#", "\n", "](http", "```"]],
+);
+/// Sentences that command a model.
+static INJECTION: [Pattern; 5] = [
+    Pattern::new(
+        r"(?i)\b(ignore|disregard|forget|override)\s+(all\s+|any\s+|the\s+|your\s+)*(previous|prior|above|earlier|other|system)\s+(instruction|prompt|rule|message|skill)s?\b",
+        &[&["ignore", "disregard", "forget", "override"]],
+    ),
+    Pattern::new(r"(?i)\byou\s+are\s+now\s+(a|an|the|in)\b", &[&[r"\byou"], &["now"]]),
+    Pattern::new(
+        r"(?i)\b(do\s+not|don't|never)\s+(tell|inform|mention|reveal)\b.{0,30}\b(user|human)\b",
+        &[&["tell", "inform", "mention", "reveal"], &["not", "don't", "never"]],
+    ),
+    Pattern::new(r"(?i)</?\s*(system|assistant|available_skills|skill)\s*>", &[&["<"]]),
+    Pattern::new(
+        r"(?i)\balways\s+(use|invoke|run|select|prefer)\s+this\s+skill\b.{0,40}\b(regardless|no\s+matter|every\s+(request|task|message)|instead\s+of)\b",
+        &[&["always"]],
+    ),
+];
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
     let (Some(text), Some(frontmatter)) = (subject.skill_text(), subject.frontmatter()) else { return };
@@ -93,14 +146,7 @@ impl About<'_> {
     }
 
     fn trigger(&self, found: &mut Findings) {
-        static WHEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(
-                r"(?i)\b(when(ever)?|if (the|you|a|an|someone|users?)|use (this|it|for|to|the|with|before|after|during)|used? (for|to)|for (use|tasks|working|creating|users|any)|trigger(s|ed)?|asks?|wants?|needs? to|helps?|before|after|during|while|guid(e|es|ance)|in case|to be used|should be used|applies to|quand|wenn|cuando|quando)\b|[\x{3040}-\x{30ff}\x{4e00}-\x{9fff}\x{ac00}-\x{d7af}]",
-            )
-            .ok()
-        });
-        let says = WHEN.as_ref().is_none_or(|when| when.is_match(self.description));
-        if !says {
+        if !says_when(self.description) {
             found.push(
                 self.whole(
                     Rule::DESCRIPTION_NO_TRIGGER,
@@ -140,13 +186,7 @@ impl About<'_> {
     }
 
     fn template(&self, found: &mut Findings) {
-        static TEMPLATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(r"(?i)\b(todo|tbd|fixme|lorem ipsum|replace with|replace this|your description|description (goes )?here|insert .{1,20} here)\b")
-                .ok()
-        });
-        let Some(part) = TEMPLATE.as_ref().and_then(|template| template.find(self.description)) else {
-            return;
-        };
+        let Some(part) = TEMPLATE.find(self.description) else { return };
         // `todo` is also what skills about lists of tasks are about.
         let word = part.as_str();
         if word.eq_ignore_ascii_case("todo") && word != "TODO" {
@@ -162,9 +202,6 @@ impl About<'_> {
     }
 
     fn markup(&self, found: &mut Findings) {
-        static MARKUP: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(r"(?m)\*\*[^*\n]+\*\*|^#{1,6} |^\s*[-*] .*\n\s*[-*] |\]\(https?://|```").ok()
-        });
         let hidden = self.description.chars().find(|character| is_invisible(*character));
         if let Some(character) = hidden {
             let message =
@@ -172,7 +209,7 @@ impl About<'_> {
             found.push(
                 self.part(Rule::DESCRIPTION_MARKUP, &character.to_string(), message).with_help("delete it"),
             );
-        } else if let Some(part) = MARKUP.as_ref().and_then(|markup| markup.find(self.description)) {
+        } else if let Some(part) = MARKUP.find(self.description) {
             found.push(
                 self.part(
                     Rule::DESCRIPTION_MARKUP,
@@ -190,21 +227,8 @@ impl About<'_> {
     }
 
     fn injection(&self, found: &mut Findings) {
-        static INJECTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(
-                r"(?ix)
-                \b(ignore|disregard|forget|override)\s+(all\s+|any\s+|the\s+|your\s+)*(previous|prior|above|earlier|other|system)\s+(instruction|prompt|rule|message|skill)s?\b
-                | \byou\s+are\s+now\s+(a|an|the|in)\b
-                | \b(do\s+not|don't|never)\s+(tell|inform|mention|reveal)\b.{0,30}\b(user|human)\b
-                | </?\s*(system|assistant|available_skills|skill)\s*>
-                | \balways\s+(use|invoke|run|select|prefer)\s+this\s+skill\b.{0,40}\b(regardless|no\s+matter|every\s+(request|task|message)|instead\s+of)\b
-                ",
-            )
-            .ok()
-        });
-        let Some(part) = INJECTION.as_ref().and_then(|injection| injection.find(self.description)) else {
-            return;
-        };
+        let parts = INJECTION.iter().filter_map(|injection| injection.find(self.description));
+        let Some(part) = parts.min_by_key(regex::Match::start) else { return };
         let shown: String = part.as_str().chars().take(60).collect();
         found.push(
             self.part(
@@ -217,10 +241,58 @@ impl About<'_> {
     }
 }
 
+/// Whether a description says when to use the skill; of one in Chinese, Japanese or Korean it is assumed.
+fn says_when(description: &str) -> bool {
+    let is_dense = |character: char| {
+        ('\u{3040}'..='\u{30ff}').contains(&character)
+            || ('\u{4e00}'..='\u{9fff}').contains(&character)
+            || ('\u{ac00}'..='\u{d7af}').contains(&character)
+    };
+    let text = description.to_lowercase();
+    let words: Vec<&str> =
+        text.split(|character: char| !character.is_alphanumeric() && character != '_').collect();
+    let is_said = |phrase: &[&str]| words.windows(phrase.len()).any(|window| window == phrase);
+    description.chars().any(is_dense)
+        || WHEN.split(' ').any(|word| words.contains(&word))
+        || WHEN_PHRASES.iter().any(|phrase| is_said(phrase))
+        || words.windows(2).any(|pair| {
+            WHEN_BEFORE
+                .iter()
+                .any(|(first, second)| pair[0] == *first && second.split(' ').any(|word| word == pair[1]))
+        })
+}
+
 /// Characters that are not seen but change what is read.
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
         | '\u{e0000}'..='\u{e007f}')
         || character.is_control() && !matches!(character, '\t' | '\n' | '\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_every_pattern_are_needed() {
+        INJECTION.iter().chain([&TEMPLATE, &MARKUP]).for_each(Pattern::prove);
+    }
+
+    #[test]
+    fn what_says_when_is_told_from_what_only_says_what() {
+        for description in [
+            "Use when x.",
+            "Makes x, in case of y",
+            "Use this for y",
+            "If you like",
+            "x (for tasks)",
+            "画像を作る",
+        ] {
+            assert!(says_when(description), "{description}");
+        }
+        for description in ["Makes x.", "Whenceforth", "What if", "Useful this", "for a while-loop_"] {
+            assert_eq!(says_when(description), description.contains("while"), "{description}");
+        }
+    }
 }

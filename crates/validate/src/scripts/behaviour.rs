@@ -2,12 +2,12 @@
 //!
 //! A finding of a kind is made once for a script: the second request of a script that uses the network says nothing new.
 
-use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+use std::{collections::BTreeSet, ops::Range};
 
-use regex::Regex;
 use skill::{Diagnostic, Language, Rule};
 
 use crate::{
+    pattern::Pattern,
     python::{Call, Literal, Need, Python},
     scripts::is_run,
     shell::{Command, Word},
@@ -351,24 +351,23 @@ fn is_prompt(command: &Command) -> bool {
 }
 
 pub(crate) fn check_node(subject: &Subject<'_>, findings: &mut Findings) {
-    static NETWORK: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r#"(?m)(?:^|[^.\w])(fetch)\(|(?:require\(|from )['"](?:node:)?(axios|https?|node-fetch|got|undici|ws)['"]"#).ok()
-    });
-    static VARIABLE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"process\.env\.([A-Z][A-Z0-9_]*)").ok());
-    static LISTEN: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\.listen\(\s*(?:\d|port|PORT|process)").ok());
-    static PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r#"\b(?:rl|readline|inquirer)\.(?:question|prompt)\(|require\(['"]prompts['"]\)"#).ok()
-    });
+    static NETWORK: Pattern = Pattern::new(
+        r#"(?m)(?:^|[^.\w])(fetch)\(|(?:require\(|from )['"](?:node:)?(axios|https?|node-fetch|got|undici|ws)['"]"#,
+        &[&["fetch(", "require(", "from "]],
+    );
+    static VARIABLE: Pattern = Pattern::new(r"process\.env\.([A-Z][A-Z0-9_]*)", &[&["process.env."]]);
+    static LISTEN: Pattern = Pattern::new(r"\.listen\(\s*(?:\d|port|PORT|process)", &[&[".listen("]]);
+    static PROMPT: Pattern = Pattern::new(
+        r#"\b(?:rl|readline|inquirer)\.(?:question|prompt)\(|require\(['"]prompts['"]\)"#,
+        &[&["rl.", "readline.", "inquirer.", "require("]],
+    );
     for script in subject.scripts_in(Language::Node) {
         if !is_run(&script.path) {
             continue;
         }
-        let first = |regex: &LazyLock<Option<Regex>>| {
+        let first = |pattern: &'static Pattern| {
             // A comment is no code; a URL in a string is no comment.
-            regex
-                .as_ref()?
+            pattern
                 .find_iter(&script.content)
                 .find(|found| {
                     let line =
@@ -390,8 +389,7 @@ pub(crate) fn check_node(subject: &Subject<'_>, findings: &mut Findings) {
             once.prompt(range, "this");
         }
         let variables: Vec<(Range<usize>, &str)> = VARIABLE
-            .iter()
-            .flat_map(|regex| regex.captures_iter(&script.content))
+            .captures_iter(&script.content)
             .filter_map(|found| Some((found.get(0)?.range(), found.get(1)?.as_str())))
             .collect();
         secrets(script, variables.iter().map(|(range, name)| (range, *name)), findings);

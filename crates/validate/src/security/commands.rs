@@ -3,14 +3,13 @@
 //! Each is a pattern that stops at the end of its line. One finding is made for each pattern and file, with how often it stands
 //! there: a document that explains such commands is not made unreadable.
 
-use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+use std::{collections::BTreeSet, ops::Range};
 
-use regex::{Regex, RegexSet};
 use skill::{Diagnostic, Rule};
 
 use super::code;
 use crate::{
-    pattern::{pattern, patterns},
+    pattern::Pattern,
     subject::{Findings, Subject, Text, more_in_file},
 };
 
@@ -19,13 +18,43 @@ const MAX_MATCHES: usize = 1_000;
 
 struct Danger {
     rule: Rule,
-    pattern: &'static str,
+    pattern: Pattern,
     message: &'static str,
     help: &'static str,
 }
 
-const fn danger(rule: Rule, pattern: &'static str, message: &'static str, help: &'static str) -> Danger {
+const fn danger(rule: Rule, pattern: Pattern, message: &'static str, help: &'static str) -> Danger {
     Danger { rule, pattern, message, help }
+}
+
+impl Danger {
+    /// The first place in `ranges` at which it stands, as a finding about the file.
+    fn look_for(&self, text: &Text, ranges: &[Range<usize>], subject: &Subject<'_>) -> Option<Diagnostic> {
+        let markdown = subject.markdown(&text.path).map(|(_, markdown)| markdown);
+        let mut first: Option<(Range<usize>, &str)> = None;
+        let mut more = 0_usize;
+        for found in self.pattern.find_iter(&text.content).take(MAX_MATCHES) {
+            let range = found.range();
+            if !within(ranges, &range) {
+                continue;
+            }
+            // In a sentence, a command that the sentence warns of is no instruction; in a block it is one whatever is said.
+            let is_sentence = markdown.is_some_and(|markdown| markdown.code_at(range.start).is_none());
+            if is_sentence && WARNING.is_match(text.line_around(range.start)) {
+                continue;
+            }
+            match first {
+                None => first = Some((range, found.as_str())),
+                Some(_) => more += 1,
+            }
+        }
+        let (range, found) = first?;
+        // The pattern may take the space or sign around a command along.
+        let start = range.start + (found.len() - found.trim_start().len());
+        let end = range.end - (found.len() - found.trim_end().len());
+        let message = format!("{}{}", self.message, more_in_file(more));
+        Some(Diagnostic::new(self.rule, text.at(start..end.max(start)), message).with_help(self.help))
+    }
 }
 
 const INSTALL: &str = "install a pinned package, or bring the program in the image of the sandbox";
@@ -36,176 +65,362 @@ const STAYS: &str = "do it once when it is asked for, or leave it to the user";
 const DESTROYS: &str = "name exactly what is to be deleted, within the working directory";
 const ESCAPE: &str = "do without it: a skill's programs work on files in its own sandbox";
 
-const DANGERS: &[Danger] = &[
+static DANGERS: [Danger; 28] = [
     danger(
         Rule::PIPE_TO_SHELL,
-        r"(?m)(?:\bcurl|\bwget)\b[^|\n;`]*\|\s*(?:sudo\s+(?:-\w+\s+)*)?(?:/\w+/)*(?:env\s+)?(?:(?:ba|z|da|k)?sh\b|(?:python3?|node|perl|ruby)\s*(?:-(?:\s|$)|$|[;&|)`\x22']))",
+        Pattern::new(
+            r"(?m)(?:\bcurl|\bwget)\b[^|\n;`]*\|\s*(?:sudo\s+(?:-\w+\s+)*)?(?:/\w+/)*(?:env\s+)?(?:(?:ba|z|da|k)?sh\b|(?:python3?|node|perl|ruby)\s*(?:-(?:\s|$)|$|[;&|)`\x22']))",
+            &[&["curl", "wget"]],
+        ),
         "a download is run without being looked at",
         INSTALL,
     ),
     danger(
         Rule::PIPE_TO_SHELL,
-        r#"(?m)(?:\b(?:ba|z|da|k)?sh\s+(?:-\w+\s+)?|\bsource\s+|\beval\s+|^\s*\.\s+)["']?(?:<\(|\$\()\s*(?:curl|wget)\b[^\n)]*\)"#,
+        Pattern::new(
+            r#"(?m)(?:\b(?:ba|z|da|k)?sh\s+(?:-\w+\s+)?|\bsource\s+|\beval\s+|^\s*\.\s+)["']?(?:<\(|\$\()\s*(?:curl|wget)\b[^\n)]*\)"#,
+            &[&["curl", "wget"], &["<(", "$("]],
+        ),
         "a download is run without being looked at",
         INSTALL,
     ),
     danger(
         Rule::PIPE_TO_SHELL,
-        r"(?i)\b(?:iwr|irm|invoke-webrequest|invoke-restmethod)\b[^|\n]*\|\s*(?:iex|invoke-expression)\b|\biex\s*\(\s*(?:\(?new-object\s+net\.webclient|iwr\b|irm\b)",
+        Pattern::new(
+            r"(?i)\b(?:iwr|irm|invoke-webrequest|invoke-restmethod)\b[^|\n]*\|\s*(?:iex|invoke-expression)\b",
+            &[&["iwr", "irm", "invoke-webrequest", "invoke-restmethod"], &["iex", "invoke-expression"]],
+        ),
+        "a download is run without being looked at",
+        INSTALL,
+    ),
+    danger(
+        Rule::PIPE_TO_SHELL,
+        Pattern::new(
+            r"(?i)\biex\s*\(\s*(?:\(?new-object\s+net\.webclient|iwr\b|irm\b)",
+            &[&[r"\biex"], &["net.webclient", "iwr", "irm"]],
+        ),
         "a download is run without being looked at",
         INSTALL,
     ),
     danger(
         Rule::DYNAMIC_CODE,
-        r"\b(?:exec|eval|compile)\s*\(\s*(?:\w+\()?\s*(?:requests\.|httpx\.|urllib\.|urlopen\(|base64\.|b64decode\(|codecs\.decode|zlib\.decompress|marshal\.loads|bytes\.fromhex|binascii\.)",
+        Pattern::new(
+            r"\b(?:exec|eval|compile)\s*\(\s*(?:\w+\()?\s*(?:requests\.|httpx\.|urllib\.|urlopen\(|base64\.|b64decode\(|codecs\.decode|zlib\.decompress|marshal\.loads|bytes\.fromhex|binascii\.)",
+            &[
+                &["exec", "eval", "compile"],
+                &[
+                    "requests.",
+                    "httpx.",
+                    "urllib.",
+                    "urlopen(",
+                    "base64.",
+                    "b64decode(",
+                    "codecs.decode",
+                    "zlib.decompress",
+                    "marshal.loads",
+                    "bytes.fromhex",
+                    "binascii.",
+                ],
+            ],
+        ),
         "code is run that was fetched or decoded",
         PLAIN,
     ),
     danger(
         Rule::DYNAMIC_CODE,
-        r"\b(?:pickle|marshal|dill|cloudpickle)\.loads?\s*\(\s*(?:requests\.|httpx\.|urllib\.|urlopen\(|base64\.|b64decode\()",
+        Pattern::new(
+            r"\b(?:pickle|marshal|dill|cloudpickle)\.loads?\s*\(\s*(?:requests\.|httpx\.|urllib\.|urlopen\(|base64\.|b64decode\()",
+            &[
+                &["pickle.load", "marshal.load", "dill.load", "cloudpickle.load"],
+                &["requests.", "httpx.", "urllib.", "urlopen(", "base64.", "b64decode("],
+            ],
+        ),
         "an object is unpacked that was fetched or decoded, which runs code",
         "use JSON for what is fetched",
     ),
     danger(
         Rule::DYNAMIC_CODE,
-        r"\b(?:eval|new\s+Function|vm\.runIn\w+)\s*\(\s*(?:atob\s*\(|Buffer\.from\s*\(|await\s+\(?\s*(?:await\s+)?(?:fetch|axios))",
+        Pattern::new(
+            r"\b(?:eval|new\s+Function|vm\.runIn\w+)\s*\(\s*(?:atob\s*\(|Buffer\.from\s*\(|await\s+\(?\s*(?:await\s+)?(?:fetch|axios))",
+            &[&["eval", "Function", "vm.runIn"], &["atob", "Buffer.from", "await"]],
+        ),
         "code is run that was fetched or decoded",
         PLAIN,
     ),
     danger(
         Rule::DYNAMIC_CODE,
-        r#"\bbase64\s+(?:-d|-D|--decode)\b[^|\n;]*\|\s*(?:sudo\s+)?(?:(?:ba|z|da)?sh|python3?|node|perl)\b|\beval\s+["']?\$\([^)\n]*\bbase64\s+(?:-d|-D|--decode)"#,
+        Pattern::new(
+            r#"\bbase64\s+(?:-d|-D|--decode)\b[^|\n;]*\|\s*(?:sudo\s+)?(?:(?:ba|z|da)?sh|python3?|node|perl)\b|\beval\s+["']?\$\([^)\n]*\bbase64\s+(?:-d|-D|--decode)"#,
+            &[&["base64"]],
+        ),
         "code is run that was decoded",
         PLAIN,
     ),
     danger(
         Rule::CREDENTIAL_ACCESS,
-        r#"(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+|expanduser\(["']~)/\.(?:ssh/id_(?:rsa|dsa|ecdsa|ed25519)\b|aws/credentials\b|git-credentials\b|netrc\b|gnupg/(?:private|secring)|kube/config\b|docker/config\.json|config/gcloud/(?:credentials|application_default))"#,
+        Pattern::new(
+            r#"(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+|expanduser\(["']~)/\.(?:ssh/id_(?:rsa|dsa|ecdsa|ed25519)\b|aws/credentials\b|git-credentials\b|netrc\b|gnupg/(?:private|secring)|kube/config\b|docker/config\.json|config/gcloud/(?:credentials|application_default))"#,
+            &[&[
+                "/.ssh/id_",
+                "/.aws/credentials",
+                "/.git-credentials",
+                "/.netrc",
+                "/.gnupg/",
+                "/.kube/config",
+                "/.docker/config.json",
+                "/.config/gcloud/",
+            ]],
+        ),
         "credentials of the user are read",
         CREDENTIALS,
     ),
     danger(
         Rule::CREDENTIAL_ACCESS,
-        r"(?:\bcat|\bcp|\btar|\bzip|\bscp|\brsync|\bbase64)\b[^\n|;]*(?:~|\$HOME|/root)/\.(?:ssh|aws|gnupg)\b|/etc/shadow\b|\bsecurity\s+find-(?:generic|internet)-password\b",
+        Pattern::new(
+            r"(?:\bcat|\bcp|\btar|\bzip|\bscp|\brsync|\bbase64)\b[^\n|;]*(?:~|\$HOME|/root)/\.(?:ssh|aws|gnupg)\b|/etc/shadow\b|\bsecurity\s+find-(?:generic|internet)-password\b",
+            &[&[
+                "/.ssh",
+                "/.aws",
+                "/.gnupg",
+                "/etc/shadow",
+                "find-generic-password",
+                "find-internet-password",
+            ]],
+        ),
         "credentials of the machine are read",
         CREDENTIALS,
     ),
     danger(
         Rule::CREDENTIAL_ACCESS,
-        r"\b169\.254\.169\.254\b|\b169\.254\.170\.2\b|\bmetadata\.google\.internal\b|\[?fd00:ec2::254\]?",
+        Pattern::new(
+            r"\b169\.254\.169\.254\b|\b169\.254\.170\.2\b|\bmetadata\.google\.internal\b|\[?fd00:ec2::254\]?",
+            &[&["169.254.169.254", "169.254.170.2", "metadata.google.internal", "fd00:ec2::254"]],
+        ),
         "the address at which a cloud gives out credentials is used",
         CREDENTIALS,
     ),
     danger(
         Rule::CREDENTIAL_ACCESS,
-        r"\bjson\.dumps?\s*\(\s*dict\s*\(\s*os\.environ|JSON\.stringify\s*\(\s*process\.env\s*[,)]|\bprint\s*\(\s*(?:dict\s*\(\s*)?os\.environ\s*\)|\bconsole\.log\s*\(\s*process\.env\s*\)",
+        Pattern::new(
+            r"\bjson\.dumps?\s*\(\s*dict\s*\(\s*os\.environ|JSON\.stringify\s*\(\s*process\.env\s*[,)]|\bprint\s*\(\s*(?:dict\s*\(\s*)?os\.environ\s*\)|\bconsole\.log\s*\(\s*process\.env\s*\)",
+            &[&["os.environ", "process.env"], &[r"\bjson.dump", "JSON.stringify", r"\bprint", "console.log"]],
+        ),
         "the whole environment is put out, with all secrets in it",
         "read the one variable that is needed",
     ),
     danger(
         Rule::DATA_UPLOAD,
-        r"(?:\brequests|\bhttpx|\bsession|\baiohttp)\.(?:post|put)\s*\([^\n]*(?:dict\s*\(\s*)?os\.environ\s*[,)}]|\bfetch\s*\([^\n]*JSON\.stringify\s*\(\s*process\.env\s*[,)]",
+        Pattern::new(
+            r"(?:\brequests|\bhttpx|\bsession|\baiohttp)\.(?:post|put)\s*\([^\n]*(?:dict\s*\(\s*)?os\.environ\s*[,)}]|\bfetch\s*\([^\n]*JSON\.stringify\s*\(\s*process\.env\s*[,)]",
+            &[&["os.environ", "process.env"], &[".post", ".put", "fetch"]],
+        ),
         "the environment is sent away",
         UPLOAD,
     ),
     danger(
         Rule::DATA_UPLOAD,
-        r#"\bcurl\b[^\n]*(?:\s-d|\s--data(?:-\w+)?|\s-F|\s--form|\s-T|\s--upload-file)[ =]?\s*["']?(?:[\w-]+=)?(?:@?(?:~|\$HOME|/root|/home/\w+)/\.|@?/etc/|@?\.env\b|\$\((?:env|printenv|cat\s+(?:~|/etc|\$HOME)))"#,
+        Pattern::new(
+            r#"\bcurl\b[^\n]*(?:\s-d|\s--data(?:-\w+)?|\s-F|\s--form|\s-T|\s--upload-file)[ =]?\s*["']?(?:[\w-]+=)?(?:@?(?:~|\$HOME|/root|/home/\w+)/\.|@?/etc/|@?\.env\b|\$\((?:env|printenv|cat\s+(?:~|/etc|\$HOME)))"#,
+            &[&[r"\bcurl\b"]],
+        ),
         "private files or the environment are sent away",
         UPLOAD,
     ),
     danger(
         Rule::DATA_UPLOAD,
-        r"(?:\b(?:env|printenv|set)\b|\bcat\s+(?:~|\$HOME|/etc)/?[\w./-]+)\s*\|\s*(?:base64[^|\n]*\|\s*)?(?:curl|wget|nc|ncat|netcat)\b|/dev/tcp/[\w.]+/\d+",
+        Pattern::new(
+            r"(?:\b(?:env|printenv|set)\b|\bcat\s+(?:~|\$HOME|/etc)/?[\w./-]+)\s*\|\s*(?:base64[^|\n]*\|\s*)?(?:curl|wget|nc|ncat|netcat)\b",
+            &[
+                &["curl", "wget", "ncat", "netcat", r"nc\b"],
+                &[r"\benv\b", r"\bprintenv\b", r"\bset\b", r"\bcat"],
+            ],
+        ),
         "private files, the environment or a shell are sent away",
         UPLOAD,
     ),
     danger(
         Rule::DATA_UPLOAD,
-        r"https?://(?:[\w-]+\.)*(?:webhook\.site|requestbin\.(?:com|net)|requestcatcher\.com|interact\.sh|oast\.(?:fun|pro|live|site|me|online)|burpcollaborator\.net|pipedream\.net|ngrok\.io|ngrok-free\.app)\b",
+        Pattern::new(r"/dev/tcp/[\w.]+/\d+", &[&["/dev/tcp/"]]),
+        "private files, the environment or a shell are sent away",
+        UPLOAD,
+    ),
+    danger(
+        Rule::DATA_UPLOAD,
+        Pattern::new(
+            r"https?://(?:[\w-]+\.)*(?:webhook\.site|requestbin\.(?:com|net)|requestcatcher\.com|interact\.sh|oast\.(?:fun|pro|live|site|me|online)|burpcollaborator\.net|pipedream\.net|ngrok\.io|ngrok-free\.app)\b",
+            &[&[
+                "webhook.site",
+                "requestbin.",
+                "requestcatcher.com",
+                "interact.sh",
+                "oast.",
+                "burpcollaborator.net",
+                "pipedream.net",
+                "ngrok",
+            ]],
+        ),
         "data is sent to a service that collects whatever anyone sends",
         UPLOAD,
     ),
     danger(
         Rule::PERSISTENCE,
-        r"(?m)\bcrontab\s+(?:-\s|-$|-e\b|[\w./~$]+\.(?:txt|cron)\b)|\|\s*crontab\b|>>?\s*/etc/cron|/etc/cron\.\w+/[\w-]+|\bschtasks(?:\.exe)?\s+/create\b|\blaunchctl\s+(?:load|bootstrap)\b|\bsystemctl\s+(?:--user\s+)?enable\b|/Library/Launch(?:Agents|Daemons)/[\w.$({-]",
+        Pattern::new(
+            r"(?m)\bcrontab\s+(?:-\s|-$|-e\b|[\w./~$]+\.(?:txt|cron)\b)|\|\s*crontab\b|>>?\s*/etc/cron|/etc/cron\.\w+/[\w-]+|\bschtasks(?:\.exe)?\s+/create\b|\blaunchctl\s+(?:load|bootstrap)\b|\bsystemctl\s+(?:--user\s+)?enable\b|/Library/Launch(?:Agents|Daemons)/[\w.$({-]",
+            &[&["crontab", "/etc/cron", "schtasks", "launchctl", "systemctl", "/Library/Launch"]],
+        ),
         "a job is installed that runs later",
         STAYS,
     ),
     danger(
         Rule::PERSISTENCE,
-        r#">>\s*["']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|bash_profile|profile|zshrc|zprofile|zshenv|config/fish/config\.fish)\b|\btee\s+-a\s+["']?(?:~|\$HOME)/\.(?:bashrc|profile|zshrc|bash_profile)\b"#,
+        Pattern::new(
+            r#">>\s*["']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|bash_profile|profile|zshrc|zprofile|zshenv|config/fish/config\.fish)\b|\btee\s+-a\s+["']?(?:~|\$HOME)/\.(?:bashrc|profile|zshrc|bash_profile)\b"#,
+            &[&[
+                "/.bashrc",
+                "/.bash_profile",
+                "/.profile",
+                "/.zshrc",
+                "/.zprofile",
+                "/.zshenv",
+                "/.config/fish/",
+            ]],
+        ),
         "the start of every shell is changed",
         STAYS,
     ),
     danger(
         Rule::PERSISTENCE,
-        r#"(?m)(?:(?:^|\s)>>?|\btee\s+(?:-a\s+)?)\s*["']?(?:[\w.~$/{}-]*/)?(?:CLAUDE|AGENTS|GEMINI|SOUL|MEMORY)\.md\b|(?:>>?|\btee\s+(?:-a\s+)?)\s*["']?(?:~|\$HOME)/\.claude/settings(?:\.local)?\.json\b|(?:>>?|\bcp\b[^\n;|]*\s|\btee\s+)\s*["']?[\w./$~{}-]*\.git/hooks/[a-z-]+"#,
+        Pattern::new(
+            r#"(?m)(?:(?:^|\s)>>?|\btee\s+(?:-a\s+)?)\s*["']?(?:[\w.~$/{}-]*/)?(?:CLAUDE|AGENTS|GEMINI|SOUL|MEMORY)\.md\b|(?:>>?|\btee\s+(?:-a\s+)?)\s*["']?(?:~|\$HOME)/\.claude/settings(?:\.local)?\.json\b|(?:>>?|\bcp\b[^\n;|]*\s|\btee\s+)\s*["']?[\w./$~{}-]*\.git/hooks/[a-z-]+"#,
+            &[&[
+                "CLAUDE.md",
+                "AGENTS.md",
+                "GEMINI.md",
+                "SOUL.md",
+                "MEMORY.md",
+                "/.claude/settings",
+                ".git/hooks/",
+            ]],
+        ),
         "what an agent reads or runs in every later session is changed",
         STAYS,
     ),
     danger(
         Rule::DESTRUCTIVE_COMMAND,
-        r#"(?m)\brm\s+(?:-[\w-]+\s+)*(?:-[a-zA-Z]*[rR][a-zA-Z]*|--recursive)\s+(?:-[\w-]+\s+)*["']?(?:/\*?|~/?\*?|\$HOME/?\*?|\$\{HOME\}/?\*?)["']?(?:\s|$|[;&|`)])|--no-preserve-root"#,
+        Pattern::new(
+            r#"(?m)\brm\s+(?:-[\w-]+\s+)*(?:-[a-zA-Z]*[rR][a-zA-Z]*|--recursive)\s+(?:-[\w-]+\s+)*["']?(?:/\*?|~/?\*?|\$HOME/?\*?|\$\{HOME\}/?\*?)["']?(?:\s|$|[;&|`)])"#,
+            &[&[r"\brm"]],
+        ),
         "everything that can be reached is deleted",
         DESTROYS,
     ),
     danger(
         Rule::DESTRUCTIVE_COMMAND,
-        r"(?m):\s*\(\s*\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:|\bmkfs(?:\.\w+)?\s+(?:-\w+\s+)*/dev/|\bdd\s+[^\n]*\bof=/dev/(?:sd|nvme|hd|vd|disk)|>\s*/dev/(?:sd|nvme|vd)[a-z0-9]|\bchmod\s+-R\s+0?777\s+/(?:\s|$)|\bformat\s+[cC]:|\bshutil\.rmtree\s*\(\s*[\x22'](?:/|~)[\x22']",
+        Pattern::new("--no-preserve-root", &[&["--no-preserve-root"]]),
+        "everything that can be reached is deleted",
+        DESTROYS,
+    ),
+    danger(
+        Rule::DESTRUCTIVE_COMMAND,
+        Pattern::new(r":\s*\(\s*\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:", &[&["{"], &["|"], &["&"], &["}"]]),
         "the machine or its disks are made unusable",
         DESTROYS,
     ),
     danger(
         Rule::DESTRUCTIVE_COMMAND,
-        r"\bxmrig\b|\bstratum\+(?:tcp|ssl)://|\bminerd\b|\bcryptonight\b|\bcpuminer\b",
+        Pattern::new(
+            r"(?m)\bmkfs(?:\.\w+)?\s+(?:-\w+\s+)*/dev/|\bdd\s+[^\n]*\bof=/dev/(?:sd|nvme|hd|vd|disk)|>\s*/dev/(?:sd|nvme|vd)[a-z0-9]|\bchmod\s+-R\s+0?777\s+/(?:\s|$)|\bshutil\.rmtree\s*\(\s*[\x22'](?:/|~)[\x22']",
+            &[&["mkfs", "of=/dev/", "/dev/sd", "/dev/nvme", "/dev/vd", "chmod", "shutil.rmtree"]],
+        ),
+        "the machine or its disks are made unusable",
+        DESTROYS,
+    ),
+    danger(
+        Rule::DESTRUCTIVE_COMMAND,
+        Pattern::new(r"\bformat\s+[cC]:", &[&[r"\bformat"], &["c:", "C:"]]),
+        "the machine or its disks are made unusable",
+        DESTROYS,
+    ),
+    danger(
+        Rule::DESTRUCTIVE_COMMAND,
+        Pattern::new(
+            r"\bxmrig\b|\bstratum\+(?:tcp|ssl)://|\bminerd\b|\bcryptonight\b|\bcpuminer\b",
+            &[&["xmrig", "stratum+", "minerd", "cryptonight", "cpuminer"]],
+        ),
         "coins are mined",
         "remove it",
     ),
     danger(
         Rule::SANDBOX_ESCAPE,
-        r"/(?:var/)?run/(?:docker|podman/podman|containerd/containerd|crio/crio)\.sock\b|\bdocker\s+run\b[^\n]*(?:--privileged\b|--pid[= ]host|-v\s*/:/|--cap-add[= ](?:ALL|SYS_ADMIN|SYS_PTRACE))",
+        Pattern::new(
+            r"/(?:var/)?run/(?:docker|podman/podman|containerd/containerd|crio/crio)\.sock\b|\bdocker\s+run\b[^\n]*(?:--privileged\b|--pid[= ]host|-v\s*/:/|--cap-add[= ](?:ALL|SYS_ADMIN|SYS_PTRACE))",
+            &[&[".sock", r"\bdocker"]],
+        ),
         "a container daemon is given away, and with it the machine",
         ESCAPE,
     ),
     danger(
         Rule::SANDBOX_ESCAPE,
-        r"\bnsenter\s+-|\bunshare\s+-|\bPTRACE_(?:ATTACH|SEIZE|TRACEME)\b|\bptrace\s*\(\s*PT|/proc/(?:1|self|\d+|\$\w+)/(?:root|mem|environ|ns)\b|/proc/sys/kernel/core_pattern|/sys/fs/cgroup/[\w/.-]*release_agent|\bmount\s+(?:--bind|-o\s+bind|-t\s+(?:proc|sysfs|cgroup))|\binsmod\s+\S|\bmodprobe\s+\S",
+        Pattern::new(
+            r"\bnsenter\s+-|\bunshare\s+-|\bPTRACE_(?:ATTACH|SEIZE|TRACEME)\b|\bptrace\s*\(\s*PT|/proc/(?:1|self|\d+|\$\w+)/(?:root|mem|environ|ns)\b|/proc/sys/kernel/core_pattern|/sys/fs/cgroup/[\w/.-]*release_agent|\bmount\s+(?:--bind|-o\s+bind|-t\s+(?:proc|sysfs|cgroup))|\binsmod\s+\S|\bmodprobe\s+\S",
+            &[&[
+                "nsenter",
+                "unshare",
+                "PTRACE_",
+                "ptrace",
+                "/proc/",
+                "/sys/fs/cgroup/",
+                r"\bmount",
+                r"\binsmod",
+                r"\bmodprobe",
+            ]],
+        ),
         "the kernel's interfaces for namespaces, processes or modules are used",
         ESCAPE,
     ),
 ];
 
-static FIRST: LazyLock<RegexSet> = LazyLock::new(|| patterns(DANGERS.iter().map(|danger| danger.pattern)));
-static EACH: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| DANGERS.iter().map(|danger| pattern(danger.pattern)).collect());
 /// A line that says not to do it.
-static WARNING: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)\bnever\b|\bdo not\b|\bdon't\b|\bavoid\b|\bdanger(?:ous)?\b|\bblock(?:s|ed)?\b|\bdeny\b|\bforbid|\bmalicious\b|\bdetect|\breject|\brefuse|\bflag(?:s|ged)?\b|❌|\bunsafe\b|\battack|\bsuspicious\b|\bexfiltrat",
-    )
-});
-static BLOB: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"[A-Za-z0-9+/]{200,}={0,2}|(?:\\x[0-9a-fA-F]{2}){60,}|[0-9a-fA-F]{300,}"));
-static DECODES: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"b64decode|\batob\s*\(|\bbase64\s+(?:-d|-D|--decode)|\bfromhex\b|\bunhexlify\b|Buffer\.from\s*\([^)\n]*(?:base64|hex)|codecs\.decode|FromBase64String",
-    )
-});
-static RUNS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\bexec\s*\(|\beval\s*[\s(]|\bnew\s+Function\s*\(|\|\s*(?:ba|z|da)?sh\b|\bmarshal\.loads|\biex\b|Invoke-Expression|\bexecfile\b|\bctypes\b",
-    )
-});
+static WARNING: Pattern = Pattern::new(
+    r"(?i)\bnever\b|\bdo not\b|\bdon't\b|\bavoid\b|\bdanger(?:ous)?\b|\bblock(?:s|ed)?\b|\bdeny\b|\bforbid|\bmalicious\b|\bdetect|\breject|\brefuse|\bflag(?:s|ged)?\b|❌|\bunsafe\b|\battack|\bsuspicious\b|\bexfiltrat",
+    &[],
+);
+static BLOB: Pattern =
+    Pattern::new(r"[A-Za-z0-9+/]{200,}={0,2}|(?:\\x[0-9a-fA-F]{2}){60,}|[0-9a-fA-F]{300,}", &[]);
+static DECODES: Pattern = Pattern::new(
+    r"b64decode|\batob\s*\(|\bbase64\s+(?:-d|-D|--decode)|\bfromhex\b|\bunhexlify\b|Buffer\.from\s*\([^)\n]*(?:base64|hex)|codecs\.decode|FromBase64String",
+    &[&[
+        "b64decode",
+        "atob",
+        "base64",
+        "fromhex",
+        "unhexlify",
+        "Buffer.from",
+        "codecs.decode",
+        "FromBase64String",
+    ]],
+);
+static RUNS: Pattern = Pattern::new(
+    r"\bexec\s*\(|\beval\s*[\s(]|\bnew\s+Function\s*\(|\|\s*(?:ba|z|da)?sh\b|\bmarshal\.loads|\biex\b|Invoke-Expression|\bexecfile\b|\bctypes\b",
+    &[&[
+        r"\bexec",
+        r"\beval",
+        "Function",
+        r"sh\b",
+        "marshal.loads",
+        r"\biex\b",
+        "Invoke-Expression",
+        "ctypes",
+    ]],
+);
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
         let Some((text, ranges)) = code(subject, &file.path) else { continue };
         // Several patterns of one rule may see the same command.
         let mut seen = BTreeSet::new();
-        for index in FIRST.matches(&text.content) {
-            if let Some(diagnostic) = look_for(index, text, &ranges, subject)
+        for danger in &DANGERS {
+            if let Some(diagnostic) = danger.look_for(text, &ranges, subject)
                 && seen.insert((diagnostic.rule, diagnostic.location.span.map(|span| span.start.line)))
             {
                 findings.push(diagnostic);
@@ -221,37 +436,11 @@ fn within(ranges: &[Range<usize>], found: &Range<usize>) -> bool {
     index.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| found.start < range.end)
 }
 
-fn look_for(index: usize, text: &Text, ranges: &[Range<usize>], subject: &Subject<'_>) -> Option<Diagnostic> {
-    let (danger, regex) = (DANGERS.get(index)?, EACH.get(index)?);
-    let markdown = subject.markdown(&text.path).map(|(_, markdown)| markdown);
-    let mut first: Option<(Range<usize>, &str)> = None;
-    let mut more = 0_usize;
-    for found in regex.find_iter(&text.content).take(MAX_MATCHES) {
-        let range = found.range();
-        if !within(ranges, &range) {
-            continue;
-        }
-        // In a sentence, a command that the sentence warns of is no instruction; in a block it is one whatever is said.
-        let is_sentence = markdown.is_some_and(|markdown| markdown.code_at(range.start).is_none());
-        if is_sentence && WARNING.is_match(text.line_around(range.start)) {
-            continue;
-        }
-        match first {
-            None => first = Some((range, found.as_str())),
-            Some(_) => more += 1,
-        }
-    }
-    let (range, found) = first?;
-    // The pattern may take the space or sign around a command along.
-    let start = range.start + (found.len() - found.trim_start().len());
-    let end = range.end - (found.len() - found.trim_end().len());
-    let message = format!("{}{}", danger.message, more_in_file(more));
-    Some(Diagnostic::new(danger.rule, text.at(start..end.max(start)), message).with_help(danger.help))
-}
-
 /// A long encoded text in a file that decodes and runs something.
 fn payload(text: &Text, ranges: &[Range<usize>], findings: &mut Findings) {
-    if !DECODES.is_match(&text.content) || !RUNS.is_match(&text.content) {
+    // The words of both first: neither is compiled for a text that cannot have both.
+    let may_match = [&DECODES, &RUNS].iter().all(|pattern| pattern.may_match(&text.content));
+    if !may_match || !DECODES.is_match(&text.content) || !RUNS.is_match(&text.content) {
         return;
     }
     let Some(blob) = BLOB.find_iter(&text.content).find(|blob| within(ranges, &blob.range())) else { return };
@@ -276,6 +465,15 @@ mod tests {
             .filter(|rule| !found(&[(path, content)], *rule).is_empty())
             .map(Rule::code)
             .collect()
+    }
+
+    #[test]
+    fn the_words_of_every_pattern_are_needed() {
+        DANGERS
+            .iter()
+            .map(|danger| &danger.pattern)
+            .chain([&WARNING, &BLOB, &DECODES, &RUNS])
+            .for_each(Pattern::prove);
     }
 
     #[test]

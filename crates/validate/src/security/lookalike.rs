@@ -1,20 +1,12 @@
 //! Addresses and commands that are not what they look like.
 
-use std::sync::LazyLock;
+use std::ops::Range;
 
-use regex::Regex;
 use skill::{Diagnostic, Rule};
 use unicode_script::{Script, UnicodeScript as _};
 
 use super::code;
-use crate::{
-    pattern::pattern,
-    subject::{Findings, Subject},
-};
-
-static ADDRESS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?i)\bhttps?://(?:[^\s/@"'<>`]*@)?([^\s/:?#"'<>`()\[\]{}]+)"#));
-static WORD: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\p{L}_][\p{L}\p{N}_-]*"));
+use crate::subject::{Findings, Subject};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
@@ -23,12 +15,12 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         if text.content.is_ascii() {
             continue;
         }
-        for found in ADDRESS.captures_iter(&text.content) {
-            let Some(host) = found.get(1).filter(|host| !host.as_str().is_ascii()) else { continue };
-            if host.as_str().split('.').any(is_mixed) {
-                let message = format!("the host is written {}", spelled(host.as_str()));
+        for range in hosts(&text.content) {
+            let host = &text.content[range.clone()];
+            if host.split('.').any(is_mixed) {
+                let message = format!("the host is written {}", spelled(host));
                 findings.push(
-                    Diagnostic::new(Rule::LOOKALIKE_LETTERS, text.at(host.range()), message)
+                    Diagnostic::new(Rule::LOOKALIKE_LETTERS, text.at(range), message)
                         .with_help("write it in letters of one alphabet"),
                 );
             }
@@ -39,9 +31,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             if part.is_ascii() {
                 continue;
             }
-            for word in WORD.find_iter(part).filter(|word| is_mixed(word.as_str())) {
-                let at = range.start + word.start()..range.start + word.end();
-                let message = format!("this word is written {}", spelled(word.as_str()));
+            for (start, word) in words(part).filter(|(_, word)| is_mixed(word)) {
+                let at = range.start + start..range.start + start + word.len();
+                let message = format!("this word is written {}", spelled(word));
                 findings.push(
                     Diagnostic::new(Rule::LOOKALIKE_LETTERS, text.at(at), message)
                         .with_help("write it in letters of one alphabet"),
@@ -49,6 +41,35 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// The hosts of the addresses in a text.
+fn hosts(content: &str) -> impl Iterator<Item = Range<usize>> {
+    content.match_indices("://").filter_map(|(at, mark)| {
+        let scheme = content[..at].rsplit(|character: char| !character.is_ascii_alphanumeric()).next()?;
+        if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+            return None;
+        }
+        let ends = |character: char| character.is_whitespace() || "/?#\"'<>`()[]{}".contains(character);
+        let start = at + mark.len();
+        let rest = &content[start..];
+        let authority = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        let start = start + authority.rfind('@').map_or(0, |at| at + 1);
+        let host = authority.rsplit('@').next()?.split(':').next()?;
+        Some(start..start + host.len())
+    })
+}
+
+/// The words of a text, with where they begin.
+fn words(content: &str) -> impl Iterator<Item = (usize, &str)> {
+    let separates = |character: char| !character.is_alphanumeric() && !"_-".contains(character);
+    let mut end = 0;
+    content.split_inclusive(separates).filter_map(move |piece| {
+        let start = end;
+        end += piece.len();
+        let word = piece.strip_suffix(separates).unwrap_or(piece);
+        (!word.is_empty()).then_some((start, word))
+    })
 }
 
 /// Whether a word has Latin letters, and others that look like Latin ones.

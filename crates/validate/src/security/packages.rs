@@ -1,15 +1,14 @@
 //! What is installed: packages whose names imitate others, and code that installing runs.
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use regex::Regex;
 use serde::Deserialize;
 use skill::{Diagnostic, Rule};
 
 use super::code;
 use crate::{
     paths::{is_one_edit_away, name},
-    pattern::pattern,
+    pattern::Pattern,
     subject::{Findings, Subject, Text},
 };
 
@@ -129,22 +128,19 @@ const REAL: [&str; 30] = [
 /// How many imitations one file names at most; more of the same teach nothing.
 const MAX_NAMES: usize = 20;
 
-static INSTALL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b(?:(pip3?|uv pip|uv|poetry|pipx)\s+(?:install|add)|(npm|pnpm|yarn|bun)\s+(?:install|i|add))[ \t]+([^\n;&|`#]+)",
-    )
-});
-static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9][A-Za-z0-9._-]*"));
-static WORD: LazyLock<Regex> = LazyLock::new(|| pattern(r"\S+"));
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["']([A-Za-z0-9][^"'\n]*)["']"#));
+static INSTALL: Pattern = Pattern::new(
+    r"\b(?:(pip3?|uv pip|uv|poetry|pipx)\s+(?:install|add)|(npm|pnpm|yarn|bun)\s+(?:install|i|add))[ \t]+([^\n;&|`#]+)",
+    &[&[r"\bpip", r"\buv", r"\bpoetry", r"\bnpm", r"\bpnpm", r"\byarn", r"\bbun"]],
+);
 /// The hooks of npm that run when a package is installed by somebody else.
-static HOOK: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#""(preinstall|install|postinstall)"\s*:\s*"((?:[^"\\]|\\.)*)""#));
-static SETUP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\bcmdclass\s*=|\bos\.(?:system|popen)\s*\(|\bsubprocess\.\w+\s*\(|\burlopen\s*\(|\brequests\.\w+\s*\(|\bexec\s*\(",
-    )
-});
+static HOOK: Pattern = Pattern::new(
+    r#""(preinstall|install|postinstall)"\s*:\s*"((?:[^"\\]|\\.)*)""#,
+    &[&["\"preinstall\"", "\"install\"", "\"postinstall\""]],
+);
+static SETUP: Pattern = Pattern::new(
+    r"\bcmdclass\s*=|\bos\.(?:system|popen)\s*\(|\bsubprocess\.\w+\s*\(|\burlopen\s*\(|\brequests\.\w+\s*\(|\bexec\s*\(",
+    &[&["cmdclass", "os.system", "os.popen", "subprocess.", "urlopen", "requests.", r"\bexec"]],
+);
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
@@ -184,10 +180,11 @@ fn installs(subject: &Subject<'_>, path: &str, findings: &mut Findings) {
         for found in INSTALL.captures_iter(part) {
             let Some(arguments) = found.get(3) else { continue };
             let known: &[&str] = if found.get(1).is_some() { &PYTHON } else { &NODE };
-            for word in WORD.find_iter(arguments.as_str()) {
-                let start = range.start + arguments.start() + word.start();
-                let bare = word.as_str().trim_start_matches(['"', '\'']);
-                names(text, bare, start + word.len() - bare.len(), known, findings);
+            let mut end = range.start + arguments.start();
+            for word in arguments.as_str().split_inclusive(char::is_whitespace) {
+                end += word.len();
+                let bare = word.trim_start_matches(['"', '\'']);
+                names(text, bare.trim_end(), end - bare.len(), known, findings);
             }
         }
     }
@@ -200,23 +197,34 @@ fn inline_metadata(subject: &Subject<'_>, findings: &mut Findings) {
         let end = text.content.find("\n# ///\n").map_or(text.content.len(), |at| at + 1);
         let start = text.content.find("# /// script").unwrap_or_default();
         let Some(block) = text.content.get(start..end.max(start)) else { continue };
-        for quoted in QUOTED.captures_iter(block).filter_map(|found| found.get(1)) {
-            names(text, quoted.as_str(), start + quoted.start(), &PYTHON, findings);
+        // Every piece that begins behind a quotation mark; `names` takes no other for a name.
+        let mut end = start;
+        for piece in block.split_inclusive(['"', '\'', '\n']) {
+            let begins = end > start && text.content[..end].ends_with(['"', '\'']);
+            if begins {
+                names(text, piece.trim_end_matches(['"', '\'', '\n']), end, &PYTHON, findings);
+            }
+            end += piece.len();
         }
     }
 }
 
 /// Compares the name at the beginning of `requirement` with those that are known.
 fn names(text: &Text, requirement: &str, start: usize, known: &[&str], findings: &mut Findings) {
-    let Some(found) = NAME.find(requirement) else { return };
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    let end = requirement.find(|character| !is_part(character)).unwrap_or(requirement.len());
+    let (name, rest) = requirement.split_at(end);
     // `./x`, `x.txt` and addresses are no names of packages.
-    if requirement[found.end()..].starts_with(['/', ':', '\\']) || requirement.ends_with(".txt") {
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        || rest.starts_with(['/', ':', '\\'])
+        || requirement.ends_with(".txt")
+    {
         return;
     }
-    let Some(popular) = imitated(found.as_str(), known) else { return };
-    let message = format!("`{}` is not `{popular}`", found.as_str());
+    let Some(popular) = imitated(name, known) else { return };
+    let message = format!("`{name}` is not `{popular}`");
     findings.push(
-        Diagnostic::new(Rule::LOOKALIKE_PACKAGE, text.at(start..start + found.end()), message).with_help(
+        Diagnostic::new(Rule::LOOKALIKE_PACKAGE, text.at(start..start + name.len()), message).with_help(
             format!("did you mean `{popular}`? If not, make sure that this package is what you want"),
         ),
     );

@@ -3,79 +3,127 @@
 //! Only forms that services give out are looked for, never "something that looks random". What documentation uses as an
 //! example is none, and of what is found only the beginning is shown.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::collections::BTreeSet;
 
-use regex::{Regex, RegexSet};
 use skill::{Diagnostic, Location, Rule};
 
 use crate::{
     paths::name,
-    pattern::{pattern, patterns},
+    pattern::Pattern,
     subject::{Findings, Subject, Text},
 };
 
 /// What a kind of secret is called, how it is written, and how much of it may be shown.
 struct Kind {
     what: &'static str,
-    pattern: &'static str,
+    pattern: Pattern,
     shown: usize,
 }
 
-const fn kind(what: &'static str, pattern: &'static str, shown: usize) -> Kind {
-    Kind { what, pattern, shown }
+/// A kind of secret whose `pattern` cannot match without one of `words`.
+const fn kind(
+    what: &'static str,
+    pattern: &'static str,
+    words: &'static [&'static [&'static str]],
+    shown: usize,
+) -> Kind {
+    Kind { what, pattern: Pattern::new(pattern, words), shown }
+}
+
+impl Kind {
+    fn look_for(&self, text: &Text, findings: &mut Findings) {
+        // The same key is often written several times; its first place is enough.
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        for found in self.pattern.captures_iter(&text.content) {
+            let (Some(whole), Some(secret)) = (found.get(0), found.get(1)) else { continue };
+            if is_example(secret.as_str()) || !seen.insert(secret.as_str()) {
+                continue;
+            }
+            let (range, shown) = match self.shown {
+                0 => (whole.start()..secret.start(), String::new()),
+                shown => {
+                    (secret.range(), format!(" (`{}…`)", secret.as_str().get(..shown).unwrap_or_default()))
+                }
+            };
+            let message = format!("this is {}{shown}", self.what);
+            findings.push(Diagnostic::new(Rule::BUNDLED_SECRET, text.at(range), message).with_help(
+                "revoke it where it was made, then let the caller pass the new one in the environment",
+            ));
+        }
+    }
 }
 
 /// The last group of a pattern is the secret, where it is not the whole.
-const KINDS: [Kind; 29] = [
-    kind("an AWS access key", r"\b((?:AKIA|ASIA)[A-Z2-7]{16})\b", 4),
+static KINDS: [Kind; 29] = [
+    kind("an AWS access key", r"\b((?:AKIA|ASIA)[A-Z2-7]{16})\b", &[&["AKIA", "ASIA"]], 4),
     kind(
         "an AWS secret access key",
         r#"(?i)aws_?secret_?(?:access_?)?key["']?\s*[=:]\s*["']?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
+        &[&["awssecret", "aws_secret"]],
         2,
     ),
-    kind("a GitHub token", r"\b(gh[pousr]_[A-Za-z0-9]{36,255})\b", 4),
-    kind("a GitHub token", r"\b(github_pat_[A-Za-z0-9_]{22,255})\b", 11),
-    kind("a GitLab token", r"\b(glpat-[A-Za-z0-9_-]{20,})", 6),
-    kind("an Anthropic key", r"\b(sk-ant-[a-z]+\d\d-[A-Za-z0-9_-]{32,})", 7),
-    kind("an OpenAI key", r"\b(sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{32,})", 8),
-    kind("an OpenAI key", r"\b(sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})\b", 3),
-    kind("an OpenAI key", r"\b(sk-[A-Za-z0-9]{48})\b", 3),
-    kind("an OpenRouter key", r"\b(sk-or-v1-[0-9a-f]{64})\b", 6),
-    kind("a Google key", r"\b(AIza[0-9A-Za-z_-]{35})(?:[^0-9A-Za-z_-]|$)", 4),
-    kind("a Google client secret", r"\b(GOCSPX-[A-Za-z0-9_-]{28})", 7),
-    kind("a Slack token", r"\b(xox[abeoprs]-[0-9A-Za-z-]{20,})", 5),
+    kind(
+        "a GitHub token",
+        r"\b(gh[pousr]_[A-Za-z0-9]{36,255})\b",
+        &[&["ghp_", "gho_", "ghu_", "ghs_", "ghr_"]],
+        4,
+    ),
+    kind("a GitHub token", r"\b(github_pat_[A-Za-z0-9_]{22,255})\b", &[&["github_pat_"]], 11),
+    kind("a GitLab token", r"\b(glpat-[A-Za-z0-9_-]{20,})", &[&["glpat-"]], 6),
+    kind("an Anthropic key", r"\b(sk-ant-[a-z]+\d\d-[A-Za-z0-9_-]{32,})", &[&["sk-ant-"]], 7),
+    kind(
+        "an OpenAI key",
+        r"\b(sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{32,})",
+        &[&["sk-proj-", "sk-svcacct-", "sk-admin-"]],
+        8,
+    ),
+    kind("an OpenAI key", r"\b(sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})\b", &[&["T3BlbkFJ"]], 3),
+    kind("an OpenAI key", r"\b(sk-[A-Za-z0-9]{48})\b", &[&[r"\bsk-"]], 3),
+    kind("an OpenRouter key", r"\b(sk-or-v1-[0-9a-f]{64})\b", &[&["sk-or-v1-"]], 6),
+    kind("a Google key", r"\b(AIza[0-9A-Za-z_-]{35})(?:[^0-9A-Za-z_-]|$)", &[&["AIza"]], 4),
+    kind("a Google client secret", r"\b(GOCSPX-[A-Za-z0-9_-]{28})", &[&["GOCSPX-"]], 7),
+    kind(
+        "a Slack token",
+        r"\b(xox[abeoprs]-[0-9A-Za-z-]{20,})",
+        &[&["xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-"]],
+        5,
+    ),
     kind(
         "a Slack webhook",
         r"(https://hooks\.slack\.com/services/T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/[A-Za-z0-9]{20,})",
+        &[&["hooks.slack.com"]],
         33,
     ),
-    kind("a Stripe key", r"\b([sr]k_live_[0-9a-zA-Z]{24,})\b", 8),
-    kind("an npm token", r"\b(npm_[A-Za-z0-9]{36})\b", 4),
-    kind("a PyPI token", r"\b(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,})", 5),
-    kind("a Hugging Face token", r"\b(hf_[A-Za-z]{34})\b", 3),
-    kind("a SendGrid key", r"\b(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})", 3),
-    kind("a Telegram bot token", r"\b(\d{8,10}:AA[A-Za-z0-9_-]{33})(?:[^A-Za-z0-9_-]|$)", 3),
-    kind("a DigitalOcean token", r"\b(do[opr]_v1_[a-f0-9]{64})\b", 7),
-    kind("a Databricks token", r"\b(dapi[a-f0-9]{32})\b", 4),
-    kind("a Groq key", r"\b(gsk_[A-Za-z0-9]{52})\b", 4),
-    kind("an xAI key", r"\b(xai-[A-Za-z0-9]{80})\b", 4),
-    kind("a Replicate token", r"\b(r8_[A-Za-z0-9]{37})\b", 3),
-    kind("a Perplexity key", r"\b(pplx-[A-Za-z0-9]{48})\b", 5),
-    kind("a Linear key", r"\b(lin_api_[A-Za-z0-9]{40})\b", 8),
-    kind("a signed token", r"\b(eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{40,})", 3),
+    kind("a Stripe key", r"\b([sr]k_live_[0-9a-zA-Z]{24,})\b", &[&["sk_live_", "rk_live_"]], 8),
+    kind("an npm token", r"\b(npm_[A-Za-z0-9]{36})\b", &[&["npm_"]], 4),
+    kind("a PyPI token", r"\b(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,})", &[&["pypi-AgEIcHlwaS5vcmc"]], 5),
+    kind("a Hugging Face token", r"\b(hf_[A-Za-z]{34})\b", &[&["hf_"]], 3),
+    kind("a SendGrid key", r"\b(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})", &[&[r"\bSG."]], 3),
+    kind("a Telegram bot token", r"\b(\d{8,10}:AA[A-Za-z0-9_-]{33})(?:[^A-Za-z0-9_-]|$)", &[&[":AA"]], 3),
+    kind("a DigitalOcean token", r"\b(do[opr]_v1_[a-f0-9]{64})\b", &[&["doo_v1_", "dop_v1_", "dor_v1_"]], 7),
+    kind("a Databricks token", r"\b(dapi[a-f0-9]{32})\b", &[&["dapi"]], 4),
+    kind("a Groq key", r"\b(gsk_[A-Za-z0-9]{52})\b", &[&["gsk_"]], 4),
+    kind("an xAI key", r"\b(xai-[A-Za-z0-9]{80})\b", &[&["xai-"]], 4),
+    kind("a Replicate token", r"\b(r8_[A-Za-z0-9]{37})\b", &[&[r"\br8_"]], 3),
+    kind("a Perplexity key", r"\b(pplx-[A-Za-z0-9]{48})\b", &[&["pplx-"]], 5),
+    kind("a Linear key", r"\b(lin_api_[A-Za-z0-9]{40})\b", &[&["lin_api_"]], 8),
+    kind(
+        "a signed token",
+        r"\b(eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{40,})",
+        &[&[".eyJ"]],
+        3,
+    ),
     kind(
         "a private key",
         r"-----BEGIN (?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----((?:\\n|[\s\\])+(?:[A-Za-z0-9+/=]{40,}(?:\\n|[\s\\])*){2})",
+        &[&["-----BEGIN "], &["PRIVATE KEY-----"]],
         0,
     ),
 ];
 
-static FIRST: LazyLock<RegexSet> = LazyLock::new(|| patterns(KINDS.iter().map(|kind| kind.pattern)));
-static EACH: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| KINDS.iter().map(|kind| pattern(kind.pattern)).collect());
 /// A variable that is set to something.
-static ASSIGNMENT: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?m)^\s*(?:export\s+)?[A-Za-z_]\w*[ \t]*=[ \t]*["']?([^\s"'#<$]{6,})"#));
+static ASSIGNMENT: Pattern =
+    Pattern::new(r#"(?m)^\s*(?:export\s+)?[A-Za-z_]\w*[ \t]*=[ \t]*["']?([^\s"'#<$]{6,})"#, &[&["="]]);
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for file in subject.draft.files() {
@@ -85,8 +133,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         {
             findings.push(environment(&file.path, "the file sets variables, which are secrets as a rule"));
         }
-        for index in FIRST.matches(&text.content) {
-            look_for(index, text, findings);
+        for kind in &KINDS {
+            kind.look_for(text, findings);
         }
     }
     // From a folder such a file is never taken along, but whoever packed this bundle did.
@@ -107,26 +155,6 @@ fn is_environment(name: &str) -> bool {
     let example = ["example", "sample", "template", "dist", "defaults", "schema"];
     name == ".env"
         || name.strip_prefix(".env.").is_some_and(|rest| !example.iter().any(|word| rest.contains(word)))
-}
-
-fn look_for(index: usize, text: &Text, findings: &mut Findings) {
-    let (Some(kind), Some(regex)) = (KINDS.get(index), EACH.get(index)) else { return };
-    // The same key is often written several times; its first place is enough.
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    for found in regex.captures_iter(&text.content) {
-        let (Some(whole), Some(secret)) = (found.get(0), found.get(1)) else { continue };
-        if is_example(secret.as_str()) || !seen.insert(secret.as_str()) {
-            continue;
-        }
-        let (range, shown) = match kind.shown {
-            0 => (whole.start()..secret.start(), String::new()),
-            shown => (secret.range(), format!(" (`{}…`)", secret.as_str().get(..shown).unwrap_or_default())),
-        };
-        let message = format!("this is {}{shown}", kind.what);
-        findings.push(Diagnostic::new(Rule::BUNDLED_SECRET, text.at(range), message).with_help(
-            "revoke it where it was made, then let the caller pass the new one in the environment",
-        ));
-    }
 }
 
 /// Whether a value is one that documentation shows, or too regular to have been drawn at random.
@@ -200,6 +228,11 @@ mod tests {
             alphabet[(state >> 8) % alphabet.len()]
         };
         std::iter::repeat_with(&mut next).take(length).collect()
+    }
+
+    #[test]
+    fn the_words_of_every_pattern_are_needed() {
+        KINDS.iter().map(|kind| &kind.pattern).chain([&ASSIGNMENT]).for_each(Pattern::prove);
     }
 
     #[test]
