@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -75,15 +76,15 @@ pub(crate) fn rows(skillbox: &Path, skills_ref: &Path, rounds: usize) -> anyhow:
 
 fn every(skillbox: &Path, directory: &Path) -> Command {
     let mut command = Command::new(skillbox);
-    // Comparing descriptions with each other is another matter than checking each.
-    command.args(["validate", "--ignore", "collection", "--format", "concise"]).arg(directory);
+    command.args(["validate", "--format", "concise"]).arg(directory);
     command
 }
 
 fn write(skill: &Path, name: &str) -> anyhow::Result<()> {
     fs::create_dir_all(skill.join("scripts"))?;
+    let about = words(name);
     let mut text = format!(
-        "---\nname: {name}\ndescription: Counts the words of a text. Use it when asked how long a text is.\nlicense: MIT\n---\n\n# Counting\n\n"
+        "---\nname: {name}\ndescription: Counts the words of a text. Use it when asked about {about}.\nlicense: MIT\n---\n\n# Counting\n\n"
     );
     for step in 1..=40 {
         text.push_str(&format!("{step}. Run `scripts/count.py --text TEXT` and read what [the script](scripts/count.py) prints.\n"));
@@ -91,6 +92,16 @@ fn write(skill: &Path, name: &str) -> anyhow::Result<()> {
     fs::write(skill.join("SKILL.md"), text)?;
     fs::write(skill.join("scripts/count.py"), SCRIPT)?;
     Ok(())
+}
+
+/// Some words that no skill of another name has together, so that no two descriptions are alike.
+fn words(name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let digits = format!("{:016x}{:016x}", hasher.finish(), hasher.finish().rotate_left(29).wrapping_mul(31));
+    let words: Vec<String> =
+        digits.as_bytes().chunks(2).map(|pair| format!("things{}", String::from_utf8_lossy(pair))).collect();
+    words.join(" ")
 }
 
 /// Milliseconds of a run that has to find everything valid.

@@ -161,12 +161,14 @@ fn look_deeper(
 
 /// Adds what is said about several skills together.
 fn together(reports: &mut [Report], options: &Options) {
-    let (places, members): (Vec<usize>, Vec<_>) = reports
-        .iter()
-        .enumerate()
-        .filter_map(|(index, report)| Some((index, report.member.clone()?)))
-        .unzip();
-    for (index, found) in places.into_iter().zip(check_collection(&members)) {
+    let places: Vec<String> =
+        reports.iter().map(|report| report.path.to_string_lossy().into_owned()).collect();
+    let members = reports.iter().zip(&places).enumerate();
+    let members = members
+        .filter_map(|(index, (report, place))| Some((index, (place.as_str(), report.member.as_ref()?))));
+    let (indices, members): (Vec<usize>, Vec<_>) = members.unzip();
+    let found = check_collection(&members);
+    for (index, found) in indices.into_iter().zip(found) {
         if let Some(report) = reports.get_mut(index) {
             report.add(options.filter(found));
         }

@@ -99,7 +99,7 @@ impl Report {
             path: path.to_owned(),
             is_folder,
             slug,
-            member: member(path, draft),
+            member: Member::new(draft),
             fixed,
             is_empty_directory: false,
             findings,
@@ -210,19 +210,6 @@ impl Report {
             self.path.to_string_lossy().into_owned()
         }
     }
-}
-
-fn member(path: &Path, draft: &Draft) -> Option<Member> {
-    let frontmatter = draft.frontmatter()?;
-    let span = |name: &str| frontmatter.field(name).map(|field| field.value_span);
-    Some(Member {
-        place: path.to_string_lossy().into_owned(),
-        name: frontmatter.name()?.to_owned(),
-        description: frontmatter.description()?.to_owned(),
-        file: draft.skill_file()?.to_owned(),
-        name_span: span("name"),
-        description_span: span("description"),
-    })
 }
 
 /// Lines of the skill's files; the last file is kept, as findings come in the order of files.
