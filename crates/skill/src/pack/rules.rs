@@ -32,6 +32,8 @@ pub enum Reason {
     Tests,
     /// It is `evals/`, which other packers of skills leave out as well.
     Evals,
+    /// It is `output/`, where results of a run in the folder go when nothing else is said.
+    Results,
     /// It is the list of what does not ship.
     IgnoreFile,
     /// A line of `.skillignore` names it.
@@ -57,6 +59,7 @@ impl Reason {
             Self::Foreign(foreign) => foreign.code(),
             Self::Tests => "tests",
             Self::Evals => "evals",
+            Self::Results => "results",
             Self::IgnoreFile => "ignore-file",
             Self::SkillIgnore { .. } => "skillignore",
             Self::GitIgnore { .. } => "gitignore",
@@ -72,6 +75,9 @@ impl fmt::Display for Reason {
             Self::Foreign(foreign) => foreign.fmt(formatter),
             Self::Tests => formatter.write_str("tests are for authors"),
             Self::Evals => formatter.write_str("evaluations are for authors"),
+            Self::Results => {
+                formatter.write_str("results of a run; `!output/` in .skillignore takes them along")
+            }
             Self::IgnoreFile => formatter.write_str("says what does not ship"),
             Self::SkillIgnore { pattern } => {
                 write!(formatter, "`{}` in .skillignore", pattern.escape_debug())
@@ -135,6 +141,7 @@ impl<'options> Rules<'options> {
             }
             // What the author asks for here wins over what git does not keep.
             Match::Whitelist(_) => return Ok(None),
+            Match::None if path == "output" && is_directory => return Ok(Some(Reason::Results)),
             Match::None => {}
         }
         match self.options.gitignore {

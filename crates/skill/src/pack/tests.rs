@@ -152,6 +152,8 @@ fn what_must_not_ship_is_left_out_and_told() {
         ("scripts/lib/__init__.py", b"# package\n"),
         ("node_modules/x/index.js", b"x"),
         ("made.skill", b"PK"),
+        ("output/chart.png", b"x"),
+        ("assets/output/kept.json", b"{}"),
         ("evals/evals.json", b"{}"),
         ("assets/evals/kept.json", b"{}"),
         ("tests/a.test.yaml", b"version: 1\n"),
@@ -167,6 +169,7 @@ fn what_must_not_ship_is_left_out_and_told() {
             "SKILL.md",
             ".gitignore",
             "assets/evals/kept.json",
+            "assets/output/kept.json",
             "scripts/__init__.py",
             "scripts/lib/__init__.py",
             "scripts/tests/kept.py"
@@ -183,6 +186,7 @@ fn what_must_not_ship_is_left_out_and_told() {
             ("evals/", "evals"),
             ("made.skill", "bundle"),
             ("node_modules/", "packages"),
+            ("output/", "results"),
             ("scripts/.env.production", "secrets"),
             ("scripts/__pycache__/", "cache"),
             ("tests/", "tests"),
@@ -190,6 +194,8 @@ fn what_must_not_ship_is_left_out_and_told() {
     );
     let with_tests = packed(&root, &PackOptions { tests: TestFiles::Include, ..options });
     assert!(paths(&with_tests).contains(&"tests/a.test.yaml"));
+    put(&root, ".skillignore", b"!output/\n");
+    assert!(paths(&packed(&root, &PackOptions::default())).contains(&"output/chart.png"));
     assert!(!packed_by_default.bytes.windows(6).any(|window| window == b"secret"));
 }
 
