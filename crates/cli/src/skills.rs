@@ -1,8 +1,14 @@
 //! Skills that are named on the command line: each a folder, its `SKILL.md`, or a bundle.
 
-use std::{error::Error as _, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    env,
+    error::Error as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use skill::{Catalog, Severity, Skill, SourceProblem};
+use skill::{Catalog, Severity, Skill, SourceLimits, SourceProblem, find_skills};
 
 use crate::{error::CommandError, escape, output::Output};
 
@@ -17,6 +23,31 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Skill>, CommandError> {
         skills.push(skill);
     }
     Ok(skills)
+}
+
+/// The paths of a command line; without any, what is meant by where we are.
+pub(crate) fn named_or_here(paths: &[PathBuf]) -> Cow<'_, [PathBuf]> {
+    if paths.is_empty() { Cow::Owned(vec![here()]) } else { Cow::Borrowed(paths) }
+}
+
+/// The working directory if it is a skill or has skills, or else the skill that it is in.
+pub(crate) fn here() -> PathBuf {
+    around(Path::new(".")).unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The nearest skill above `directory`, relative to it, if there is none at it or below.
+fn around(directory: &Path) -> Option<PathBuf> {
+    let full = env::current_dir().ok()?.join(directory).canonicalize().ok()?;
+    let (up, _) = full.ancestors().enumerate().find(|(_, above)| has_skill_file(above))?;
+    let is_far =
+        up > 0 && find_skills(&full, &SourceLimits::default()).is_ok_and(|below| below.paths.is_empty());
+    is_far.then(|| std::iter::repeat_n("..", up).collect())
+}
+
+/// Whether a directory has a `SKILL.md`, in whatever letters.
+pub(crate) fn has_skill_file(directory: &Path) -> bool {
+    let Ok(mut entries) = std::fs::read_dir(directory) else { return false };
+    entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().eq_ignore_ascii_case("SKILL.md")))
 }
 
 /// A catalog of skills, and their slugs in the order of the skills.
@@ -52,8 +83,6 @@ pub(crate) fn warn(problem: &SourceProblem, output: Output) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn skill(root: &Path, name: &str) -> PathBuf {
@@ -62,6 +91,19 @@ mod tests {
         let text = format!("---\nname: {name}\ndescription: Does things.\n---\nBody\n");
         std::fs::write(folder.join("SKILL.md"), text).unwrap();
         folder
+    }
+
+    #[test]
+    fn a_skill_is_found_from_within_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let a = skill(directory.path(), "skills/a");
+        std::fs::create_dir_all(a.join("tests/fixtures")).unwrap();
+        assert_eq!(around(&a.join("tests/fixtures")), Some(PathBuf::from("../..")));
+        assert_eq!(around(&a), None);
+        assert_eq!(around(&directory.path().join("skills")), None);
+        // A repository that is a skill may have others in it.
+        std::fs::write(directory.path().join("SKILL.md"), "").unwrap();
+        assert_eq!(around(&directory.path().join("skills")), None);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use super::OutputPlace;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Dev {
-    /// A skill's folder, or its SKILL.md.
-    #[arg(value_name = "PATH", default_value = ".")]
-    pub(crate) path: PathBuf,
+    /// A skill's folder, or its SKILL.md. Without it, the skill here, or around here.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
     /// A script to run each time, with its arguments as a shell would split them: `generate.py --data x`.
     #[arg(long, value_name = "SCRIPT ARGS")]
     pub(crate) run: Option<String>,

@@ -15,9 +15,9 @@ The time of all entries is 1980-01-01, or what SOURCE_DATE_EPOCH says.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Pack {
-    /// The skill's folder, or its SKILL.md.
-    #[arg(value_name = "PATH", default_value = ".")]
-    pub(crate) path: PathBuf,
+    /// The skill's folder, or its SKILL.md. Without it, the skill here, or around here.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
     /// The bundle, or a directory for it. Without it, NAME.skill here.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

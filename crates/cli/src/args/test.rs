@@ -8,8 +8,8 @@ use crate::units::parse_duration;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Test {
-    /// Skills, bundles, directories of skills, or single test files.
-    #[arg(value_name = "PATH", default_value = ".")]
+    /// Skills, bundles, directories of skills, or single test files. Without one, what is here, or the skill around here.
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Only cases whose `skill › case` contains this, or matches it as a regular expression.
     #[arg(short = 'k', long = "filter", value_name = "EXPR")]

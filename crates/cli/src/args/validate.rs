@@ -7,8 +7,9 @@ use skill::Profile;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Validate {
-    /// Skills, bundles, directories of skills, or files in a skill; `-` is a SKILL.md or a bundle on standard input.
-    #[arg(value_name = "PATH", default_value = ".")]
+    /// Skills, bundles, directories of skills, or files in a skill; `-` is a SKILL.md or a bundle on standard input. Without
+    /// one, what is here, or the skill around here.
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Whose expectations count: octavus, spec (the verdict of skills-ref), claude or lenient.
     #[arg(long, value_name = "NAME", default_value_t = Profile::Octavus, env = "SKILLBOX_PROFILE", hide_env_values = true, hide_possible_values = true)]

@@ -20,14 +20,14 @@ use self::{look::Workbench, watch::Watch};
 
 use crate::{
     args::{Dev, Global},
-    commands::test::{has_skill_file, jobs},
+    commands::test::jobs,
     error::CommandError,
     exit::Exit,
     files,
     interrupt::{Interrupt, block_on},
     output::Output,
     sandboxes::{self, OneRunner},
-    skills,
+    skills::{self, has_skill_file},
 };
 
 pub(crate) fn execute(command: &Dev, global: &Global, output: Output) -> Result<Exit, CommandError> {
@@ -35,9 +35,10 @@ pub(crate) fn execute(command: &Dev, global: &Global, output: Output) -> Result<
         return Err(CommandError::usage("`dev` goes on and on, so it has no one JSON document")
             .hint("`skillbox test --json` gives one"));
     }
-    let root = folder(&command.path)?;
+    let path = command.path.clone().unwrap_or_else(skills::here);
+    let root = folder(&path)?;
     let run = command.run.as_deref().map(words).transpose()?;
-    block_on(async |interrupt| watch(command, &root, run, global, output, &interrupt).await)?;
+    block_on(async |interrupt| watch(command, &path, &root, run, global, output, &interrupt).await)?;
     // It has no other end than this one, and whoever asked for it knows.
     Ok(Exit::INTERRUPTED)
 }
@@ -76,6 +77,7 @@ fn words(line: &str) -> Result<Vec<String>, CommandError> {
 
 async fn watch(
     command: &Dev,
+    path: &Path,
     root: &Path,
     run: Option<Vec<String>>,
     global: &Global,
@@ -88,7 +90,7 @@ async fn watch(
     let config = sandboxes::config_of_tests(jobs(None));
     let catalog = skills::catalog(Vec::new());
     let one = OneRunner::start_with(config, global, catalog, output, interrupt).await?;
-    output.note(&format!("watching {}; Ctrl-C ends it", files::shown(&command.path)));
+    output.note(&format!("watching {}; Ctrl-C ends it", files::shown(path)));
     let mut workbench = Workbench::new(&one, root, run, command, output);
     let done = looks(&mut watch, &mut workbench, interrupt).await;
     one.stop().await;

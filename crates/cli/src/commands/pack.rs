@@ -23,6 +23,7 @@ use crate::{
     escape,
     exit::Exit,
     output::{self, DIM, Output},
+    skills,
     units::show_size,
 };
 
@@ -41,8 +42,9 @@ enum Written {
 }
 
 pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandError> {
-    let root = root(&command.path)?;
-    let name = name(&root, &command.path)?;
+    let path = command.path.clone().unwrap_or_else(skills::here);
+    let root = root(&path)?;
+    let name = name(&root, &path)?;
     if let Some(directory) = root.file_name().filter(|directory| *directory != name.as_str()) {
         let directory = escape::line(&directory.to_string_lossy());
         output.warn(&format!(
@@ -65,7 +67,7 @@ pub(crate) fn execute(command: &Pack, output: Output) -> Result<Exit, CommandErr
         output: Some(target.clone()),
     };
     let packed = skill::pack(&root, &name, &options, &BundleLimits::default())?;
-    validate_bundle(&packed, &command.path)?;
+    validate_bundle(&packed, &path)?;
     let written =
         if command.dry_run { Written::DryRun } else { write(&target, &packed.bytes, command.force)? };
     if output.json {

@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    collect::{Collected, Place, Problems, collect, has_skill_file},
+    collect::{Collected, Place, Problems, collect},
     report::{counts, failure_lines, line_of, short_name, width},
 };
 
@@ -39,13 +39,14 @@ pub(crate) use self::{
 const MOST_JOBS: usize = 8;
 
 pub(crate) fn execute(command: &Test, global: &Global, output: Output) -> Result<Exit, CommandError> {
-    let collected = collect(&command.paths)?;
+    let paths = skills::named_or_here(&command.paths);
+    let collected = collect(&paths)?;
     if !collected.problems.is_empty() {
         return collected.problems.show(output);
     }
     let all: Vec<Selected> = collected.suites.iter().flat_map(|(_, suite)| Selected::all(suite)).collect();
     if all.is_empty() {
-        return Err(no_tests(&command.paths));
+        return Err(no_tests(&paths));
     }
     note_untested(&collected, output);
     let cases = filtered(&all, command.filter.as_deref());

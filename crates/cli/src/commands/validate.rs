@@ -34,6 +34,7 @@ use crate::{
     exit::Exit,
     images,
     output::{self, Output},
+    skills,
     units::show_duration,
 };
 
@@ -52,7 +53,7 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
         selection: rules::selection(&command.select, &command.ignore)?,
         environment: images::environment(global),
     };
-    let targets = targets::find(&command.paths)?;
+    let targets = targets::find(&skills::named_or_here(&command.paths))?;
     let mut reports = check(&targets, &options, output)?;
     if command.diff {
         return mend::show(&reports, output);

@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     files,
     output::{self, BAD, DIM, Output},
+    skills::has_skill_file,
 };
 
 /// The longest line of a test file that is shown, in characters.
@@ -283,11 +284,6 @@ fn skill_of(file: &Path) -> Result<(PathBuf, String), CommandError> {
         )));
     }
     Ok((root.to_owned(), inner.to_owned()))
-}
-
-pub(crate) fn has_skill_file(directory: &Path) -> bool {
-    let Ok(mut entries) = std::fs::read_dir(directory) else { return false };
-    entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().eq_ignore_ascii_case("SKILL.md")))
 }
 
 fn is_bundle(path: &Path) -> bool {
