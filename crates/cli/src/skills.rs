@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     env,
     error::Error as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -32,22 +33,38 @@ pub(crate) fn named_or_here(paths: &[PathBuf]) -> Cow<'_, [PathBuf]> {
 
 /// The working directory if it is a skill or has skills, or else the skill that it is in.
 pub(crate) fn here() -> PathBuf {
-    around(Path::new(".")).unwrap_or_else(|| PathBuf::from("."))
+    around(Path::new("."), owner).unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// The nearest skill above `directory`, relative to it, if there is none at it or below.
-fn around(directory: &Path) -> Option<PathBuf> {
+/// The nearest skill above `directory`, relative to it, if there is none at it or below. It has to belong to whom `directory`
+/// belongs, and so does everything between: in `/tmp`, anybody can put a skill above our directories.
+fn around(directory: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Option<PathBuf> {
     let full = env::current_dir().ok()?.join(directory).canonicalize().ok()?;
-    let (up, _) = full.ancestors().enumerate().find(|(_, above)| has_skill_file(above))?;
+    let ours = owner(&full)?;
+    let is_ours = |path: &Path| owner(path) == Some(ours);
+    let (up, _) = full
+        .ancestors()
+        .take_while(|above| is_ours(above))
+        .enumerate()
+        .find(|(_, above)| skill_file(above).is_some_and(|file| is_ours(&file)))?;
     let is_far =
         up > 0 && find_skills(&full, &SourceLimits::default()).is_ok_and(|below| below.paths.is_empty());
     is_far.then(|| std::iter::repeat_n("..", up).collect())
 }
 
+/// The user to whom a file or directory belongs.
+fn owner(path: &Path) -> Option<u32> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| metadata.uid())
+}
+
 /// Whether a directory has a `SKILL.md`, in whatever letters.
 pub(crate) fn has_skill_file(directory: &Path) -> bool {
-    let Ok(mut entries) = std::fs::read_dir(directory) else { return false };
-    entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().eq_ignore_ascii_case("SKILL.md")))
+    skill_file(directory).is_some()
+}
+
+fn skill_file(directory: &Path) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(directory).ok()?.filter_map(Result::ok);
+    entries.find(|entry| entry.file_name().eq_ignore_ascii_case("SKILL.md")).map(|entry| entry.path())
 }
 
 /// A catalog of skills, and their slugs in the order of the skills.
@@ -98,12 +115,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let a = skill(directory.path(), "skills/a");
         std::fs::create_dir_all(a.join("tests/fixtures")).unwrap();
-        assert_eq!(around(&a.join("tests/fixtures")), Some(PathBuf::from("../..")));
-        assert_eq!(around(&a), None);
-        assert_eq!(around(&directory.path().join("skills")), None);
+        assert_eq!(around(&a.join("tests/fixtures"), owner), Some(PathBuf::from("../..")));
+        assert_eq!(around(&a, owner), None);
+        assert_eq!(around(&directory.path().join("skills"), owner), None);
         // A repository that is a skill may have others in it.
         std::fs::write(directory.path().join("SKILL.md"), "").unwrap();
-        assert_eq!(around(&directory.path().join("skills")), None);
+        assert_eq!(around(&directory.path().join("skills"), owner), None);
+    }
+
+    #[test]
+    fn what_somebody_else_put_above_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = skill(directory.path(), "shared");
+        let mine = shared.join("mine/work");
+        std::fs::create_dir_all(&mine).unwrap();
+        assert_eq!(around(&mine, owner), Some(PathBuf::from("../..")));
+        // A directory of somebody else, and a `SKILL.md` of somebody else in one that is ours.
+        for (path, other) in [(shared.clone(), 1), (shared.join("SKILL.md"), 1), (shared.join("mine"), 1)] {
+            let path = path.canonicalize().unwrap();
+            let owner = |asked: &Path| if asked == path { Some(other) } else { Some(0) };
+            assert_eq!(around(&mine, owner), None, "{}", path.display());
+        }
     }
 
     #[test]

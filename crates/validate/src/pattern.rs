@@ -45,17 +45,18 @@ impl Pattern {
 
     /// Whether `text` has the words that a match needs.
     pub(crate) fn may_match(&self, text: &str) -> bool {
-        let text = match self.text.contains("(?i") {
-            true => Cow::Owned(text.as_bytes().to_ascii_lowercase()),
-            false => Cow::Borrowed(text.as_bytes()),
-        };
-        self.needs.iter().all(|words| words.iter().any(|word| has(&text, word)))
+        let text = if self.ignores_case() { Cow::Owned(folded(text)) } else { Cow::Borrowed(text) };
+        self.needs.iter().all(|words| words.iter().any(|word| has(text.as_bytes(), word)))
+    }
+
+    fn ignores_case(&self) -> bool {
+        self.text.contains("(?i")
     }
 
     /// Panics unless every match has the words that are said to be needed.
     #[cfg(test)]
     pub(crate) fn prove(&self) {
-        needed::assert_all(&ascii(self.text), self.needs);
+        needed::assert_all(&ascii(self.text), self.ignores_case(), self.needs);
     }
 
     fn regex_for(&self, text: &str) -> Option<&Regex> {
@@ -67,6 +68,13 @@ impl Pattern {
         self.prove();
         Regex::new(&ascii(self.text)).expect("the patterns of the checks are valid")
     }
+}
+
+/// `text` in lowercase, as patterns that ignore case see it: Unicode has two letters beside those of ASCII that count as `s` and `k`
+/// (CaseFolding.txt), and a word written with them is the same word to a model.
+fn folded(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    if lower.is_ascii() { lower } else { lower.replace('\u{17f}', "s").replace('\u{212a}', "k") }
 }
 
 /// Whether `text` has `word`, as a word of its own to the sides where that has `\b`.
@@ -129,6 +137,14 @@ mod tests {
         let matches = |pattern, text| Pattern::new(pattern, &[]).is_match(text);
         assert!(matches(r"^\w+$", "aZ_9") && !matches(r"^\w+$", "é"));
         assert!(matches(r"\bx\b", "éxé"));
+    }
+
+    #[test]
+    fn letters_that_only_look_like_others_do_not_hide_a_word() {
+        let pattern = Pattern::new(r"(?i)\bask\s+him", &[&[r"\bask"]]);
+        for text in ["ASK him", "a\u{17f}k him", "as\u{212a} him", "\u{e9} A\u{17f}\u{212a} him"] {
+            assert!(pattern.is_match(text), "{text}");
+        }
     }
 
     #[test]

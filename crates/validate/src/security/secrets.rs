@@ -20,7 +20,7 @@ struct Kind {
     shown: usize,
 }
 
-/// A kind of secret whose `pattern` cannot match without one of `words`.
+/// A kind of secret whose `pattern` cannot match without one of each of `words`.
 const fn kind(
     what: &'static str,
     pattern: &'static str,
