@@ -13,6 +13,9 @@ use skill::{Catalog, Severity, Skill, SourceLimits, SourceProblem, find_skills};
 
 use crate::{error::CommandError, escape, output::Output};
 
+/// What to do about a directory that cannot be searched to its end.
+pub(crate) const NAME_FEWER: &str = "name the skills themselves, or a directory with little else in it";
+
 /// These skills, in the order in which they are named. All of them must be skills.
 pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Skill>, CommandError> {
     let mut skills: Vec<Skill> = Vec::with_capacity(paths.len());

@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     files,
     output::{self, BAD, DIM, Output},
-    skills::has_skill_file,
+    skills::{self, has_skill_file},
 };
 
 /// The longest line of a test file that is shown, in characters.
@@ -97,7 +97,7 @@ impl Collected {
                     of_skill.message = format!("`{}`: {}", path.display(), of_skill.message);
                     of_skill.hint("run `skillbox validate` on the directory to see everything that is wrong")
                 }
-                other => CommandError::of(Kind::User, "SKILL_UNREADABLE", other),
+                other => CommandError::of(Kind::User, "SKILL_UNREADABLE", other).hint(skills::NAME_FEWER),
             });
         }
         let mut found = false;

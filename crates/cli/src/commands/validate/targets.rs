@@ -12,7 +12,10 @@ use std::{
 
 use skill::{SourceLimits, SourceProblem, find_skills};
 
-use crate::error::{CommandError, Kind};
+use crate::{
+    error::{CommandError, Kind},
+    skills,
+};
 
 /// The most that is read from standard input, in bytes: the largest bundle.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -64,7 +67,9 @@ pub(super) fn find(paths: &[PathBuf]) -> Result<Targets, CommandError> {
         for problem in found.problems {
             match problem {
                 SourceProblem::Unreadable { .. } | SourceProblem::TooManyDirectories { .. } => {
-                    return Err(CommandError::of(Kind::User, "SKILL_UNREADABLE", &problem));
+                    return Err(
+                        CommandError::of(Kind::User, "SKILL_UNREADABLE", &problem).hint(skills::NAME_FEWER)
+                    );
                 }
                 _ => {}
             }
