@@ -1,5 +1,5 @@
 # Every target is what its name says; CI runs the same ones.
-.PHONY: check test bench images images-lock deny setup fmt
+.PHONY: check test quick bench images images-lock deny setup fmt
 
 CARGO ?= cargo
 
@@ -7,10 +7,16 @@ CARGO ?= cargo
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --package cli --no-default-features --profile try -- -D warnings
 
 # All tests. REQUIRE=native,docker,podman,cgroup,user,node,pty,uv,pip,qemu,zbar,curl,s3,garage,images,skills-ref,pre-commit makes a missing capability a failure instead of a note.
+# A failure ends nothing early. Around it all, a look whether the machine is as it was.
 test:
-	$(CARGO) test --workspace
+	tests/unchanged.sh $(CARGO) test --workspace --no-fail-fast
+
+# What needs no sandbox, no daemon and no server: under a minute once it is built.
+quick:
+	$(CARGO) test --workspace --lib --bins
 
 # Ratios against the host, paired in one run: a table on the terminal, JSON in target/bench.json.
 bench:

@@ -37,6 +37,15 @@ pub(crate) fn busy(server: &Serve, trigger: &str) -> crate::support::client::Str
     stream
 }
 
+/// A daemon without a bridge deletes the `docker0` of whatever network namespace it stands in.
+#[test]
+fn a_daemon_of_tests_stands_in_a_network_namespace_of_its_own() {
+    if require("docker") {
+        let machines = fs::read_link("/proc/self/ns/net").unwrap();
+        assert_ne!(Turn::take().daemon().network(), machines);
+    }
+}
+
 #[test]
 fn the_six_tools_share_one_container() {
     if require("docker") {

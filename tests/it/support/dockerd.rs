@@ -1,5 +1,6 @@
-//! A Docker daemon of a test's own, or a Podman service: its own directories, socket and processes, no network, nothing
-//! shared with another.
+//! A Docker daemon of a test's own, or a Podman service: its own directories, socket, processes and network namespace,
+//! nothing shared with another. In the machine's network namespace a daemon without a bridge would delete the `docker0` of
+//! the machine's own daemon, and cut its containers off.
 //!
 //! It is spoken to by plain HTTP on its socket, so that what a test sees is the daemon's word and not a client's. The image
 //! comes from a root directory that `make setup` makes once. Dropping it ends the daemon and removes its directories.
@@ -117,6 +118,12 @@ impl Dockerd {
             (answer.0 == 200).then_some(Ok(()))
         });
         ready.unwrap_or_else(|| Err(format!("the daemon does not answer: {}", said())))
+    }
+
+    /// The network namespace that it stands in, as `/proc` names it.
+    pub(crate) fn network(&self) -> PathBuf {
+        fs::read_link(format!("/proc/{}/ns/net", self.child.id()))
+            .expect("a daemon that lives has a namespace")
     }
 
     /// As `DOCKER_HOST` has it.
@@ -289,14 +296,11 @@ fn spawn(engine: Engine, directory: &Path, hidden: Option<&Path>) -> Result<Chil
     let log = File::options().create(true).append(true).open(directory.join("log")).map_err(failed)?;
     let config = directory.join("containers.conf");
     fs::write(&config, PODMAN).map_err(failed)?;
-    let mut command = match hidden {
-        None => Command::new("env"),
-        Some(hidden) => {
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\""]).arg(hidden);
-            command
-        }
-    };
+    let mut command = Command::new("unshare");
+    command.arg("--net");
+    if let Some(hidden) = hidden {
+        command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\""]).arg(hidden);
+    }
     let child = command
         .arg(find(engine.program()).unwrap_or_else(|| engine.program().into()))
         .args(engine.arguments(directory))
