@@ -441,3 +441,53 @@ fn what_is_locked_comes_from_the_registries_only() {
     }
     none("where locked packages come from", &broken);
 }
+
+/// A newcomer follows CONTRIBUTING.md to the letter.
+#[test]
+fn what_contributing_names_is_there() {
+    let text = fs::read_to_string(repository().join("CONTRIBUTING.md")).unwrap();
+    let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let tops = ["crates/", "tests/", "docs/", "images/", "deploy/", "skills-examples/", ".ci/"];
+    let paths = words.iter().filter(|word| tops.iter().any(|top| word.starts_with(top)));
+    let lost = paths.filter(|path| !repository().join(path).exists());
+    none("paths that CONTRIBUTING.md names", &lost.map(|path| (*path).to_owned()).collect::<Vec<_>>());
+    let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
+    let targets = words.iter().flat_map(|words| words.split("make ").skip(1)).filter_map(|rest| {
+        rest.split(|end: char| !end.is_ascii_lowercase() && end != '-').next().filter(|name| !name.is_empty())
+    });
+    let lost = targets.filter(|name| !makefile.lines().any(|line| line.starts_with(&format!("{name}:"))));
+    none("targets that CONTRIBUTING.md names", &lost.map(str::to_owned).collect::<Vec<_>>());
+}
+
+/// What makes a missing capability a failure is the same list wherever it is written.
+#[test]
+fn every_list_of_capabilities_is_that_of_ci() {
+    let read = |name: &str| fs::read_to_string(repository().join(name)).unwrap();
+    let lists = |text: &str| -> Vec<BTreeSet<String>> {
+        let rest = text.split("REQUIRE=").skip(1);
+        let lists =
+            rest.map(|rest| rest.split(|end: char| end.is_whitespace() || end == '`').next().unwrap());
+        // One name alone is an example.
+        let whole = lists.filter(|list| list.contains(',') && !list.contains('…'));
+        whole.map(|list| list.split(',').map(str::to_owned).collect()).collect()
+    };
+    let ci = lists(&read(".ci/run")).pop().expect("CI demands capabilities");
+    for name in ["CONTRIBUTING.md", "Makefile"] {
+        let found = lists(&read(name));
+        assert!(!found.is_empty(), "{name} has no list");
+        for list in found {
+            assert_eq!(list, ci, "{name}");
+        }
+    }
+}
+
+/// Somebody who reads a decision must know whether it still holds.
+#[test]
+fn decisions_say_their_status() {
+    let is_markdown = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
+    let all = files(&repository().join("docs/decisions"), &is_markdown);
+    let says =
+        |path: &PathBuf| fs::read_to_string(path).unwrap().lines().nth(2).unwrap_or_default().to_owned();
+    let silent = all.iter().filter(|path| !says(path).starts_with("Status: "));
+    none("the third line of a decision is its status", &silent.map(|path| shown(path)).collect::<Vec<_>>());
+}
