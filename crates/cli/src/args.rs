@@ -288,6 +288,7 @@ pub(crate) struct Serve {
     /// Where output files are kept: in a directory, or in a bucket.
     #[arg(long, value_name = "file:DIR|s3://BUCKET/PREFIX", env = "SKILLBOX_STORE", hide_env_values = true)]
     pub(crate) store: StoreSpec,
+    #[cfg(feature = "s3")]
     #[command(flatten)]
     pub(crate) s3: S3,
     /// The file with the token that callers must send. Without it, a loopback address gets a token
@@ -342,6 +343,7 @@ pub(crate) struct Serve {
 }
 
 /// What is to be said of a bucket. Credentials come from where all tools of AWS take them.
+#[cfg(feature = "s3")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct S3 {
     /// The store's address, if it is not AWS. AWS_ENDPOINT_URL_S3 works, too.

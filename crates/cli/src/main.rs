@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod deep;
+#[cfg(feature = "docker")]
 mod docker;
 mod error;
 mod escape;
@@ -19,6 +20,8 @@ mod interrupt;
 mod log;
 mod options;
 mod output;
+#[cfg(not(all(feature = "docker", feature = "s3")))]
+mod parts;
 mod progress;
 mod sandboxes;
 mod scratch;

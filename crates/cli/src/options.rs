@@ -69,6 +69,7 @@ pub(crate) enum StoreSpec {
     /// In a directory.
     File(PathBuf),
     /// In a bucket.
+    #[cfg(feature = "s3")]
     S3(artifact_s3::Location),
 }
 
@@ -77,7 +78,10 @@ impl FromStr for StoreSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("s3:") {
+            #[cfg(feature = "s3")]
             return text.parse().map(Self::S3).map_err(|error: artifact_s3::InvalidUrl| error.to_string());
+            #[cfg(not(feature = "s3"))]
+            return Err(format!("{}; {}", crate::parts::Part::S3, crate::parts::Part::HINT));
         }
         match text.strip_prefix("file:") {
             // `file:///srv/files` is a URL of the same thing.
@@ -144,6 +148,7 @@ mod tests {
         assert_eq!("file:a/b".parse(), Ok(StoreSpec::File("a/b".into())));
         assert_eq!("file:/a".parse(), Ok(StoreSpec::File("/a".into())));
         assert_eq!("file:///a".parse(), Ok(StoreSpec::File("/a".into())));
+        #[cfg(feature = "s3")]
         for bucket in ["s3://outputs", "s3://outputs/a/b"] {
             assert!(matches!(bucket.parse(), Ok(StoreSpec::S3(_))), "{bucket}");
         }

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{DriverName, Global},
-    docker,
     error::{CommandError, Kind},
     images,
     interrupt::Interrupt,
@@ -150,7 +149,13 @@ pub(crate) async fn start_driver(
             let driver = Arc::new(NativeDriver::start(config).await?);
             Ok((driver, target))
         }
-        DriverName::Docker => docker::start(global, layers, allow_missing).await,
+        #[cfg(feature = "docker")]
+        DriverName::Docker => crate::docker::start(global, layers, allow_missing).await,
+        #[cfg(not(feature = "docker"))]
+        DriverName::Docker => {
+            let message = crate::parts::Part::Docker.to_string();
+            Err(CommandError::new(Kind::User, "USAGE", message).hint(crate::parts::Part::HINT))
+        }
     }
 }
 

@@ -1,23 +1,17 @@
 //! The store of output files that a server was told to use.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+#[cfg(feature = "s3")]
+mod bucket;
+
+use std::{sync::Arc, time::Duration};
 
 use artifact::{
-    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, SpoolOptions, SpooledStore,
-    StoreError, StoreErrorKind,
+    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, StoreError, StoreErrorKind,
 };
-use artifact_s3::{Addressing, Credentials, Location, S3Options, S3Store};
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    args::{S3, Serve},
-    error::{CommandError, Kind},
-    options::{self, StoreSpec},
-    output::Output,
-};
+use crate::{args::Serve, error::CommandError, options::StoreSpec, output::Output};
 
-/// How long a call waits for the bucket before its file is kept for later.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the start waits for the store's word.
 const START_WAIT: Duration = Duration::from_secs(10);
 /// Between two tries to sweep a store that is away, doubled with each.
@@ -41,14 +35,9 @@ pub(crate) async fn open(command: &Serve, base_url: String) -> Result<Opened, Co
             let signed_urls = store.signed_urls().cloned();
             Ok(Opened { store: Arc::new(store), signed_urls })
         }
+        #[cfg(feature = "s3")]
         StoreSpec::S3(location) => {
-            let bucket = S3Store::connect(s3_options(&command.s3, location, command.link_lifetime)).await?;
-            let spool = SpoolOptions {
-                directory: spool_directory(&command.s3)?,
-                most_bytes: command.s3.spool_size,
-                patience: PATIENCE,
-            };
-            let store = SpooledStore::open(spool, Arc::new(bucket))?;
+            let store = bucket::open(&command.s3, location, command.link_lifetime).await?;
             Ok(Opened { store: Arc::new(store), signed_urls: None })
         }
     }
@@ -97,36 +86,4 @@ pub(crate) async fn sweep_later(store: &Arc<dyn ArtifactStore>) {
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
-}
-
-fn s3_options(given: &S3, location: &Location, link_lifetime: Duration) -> S3Options {
-    S3Options {
-        location: location.clone(),
-        endpoint: given.s3_endpoint.clone(),
-        public_endpoint: given.s3_public_endpoint.clone(),
-        region: given.s3_region.clone(),
-        addressing: match given.s3_path_style {
-            None => Addressing::Automatic,
-            Some(true) => Addressing::Path,
-            Some(false) => Addressing::Host,
-        },
-        credentials: Credentials::Chain,
-        link_lifetime,
-    }
-}
-
-/// Where files wait when the operator does not say: it must outlive the process.
-fn spool_directory(given: &S3) -> Result<PathBuf, CommandError> {
-    if let Some(directory) = &given.spool {
-        return Ok(directory.clone());
-    }
-    let state = options::state_directory().ok_or_else(|| {
-        CommandError::new(
-            Kind::Configuration,
-            "NO_SPOOL",
-            "there is no place where files can wait for the bucket",
-        )
-        .hint("name a directory with `--spool`, or set HOME")
-    })?;
-    Ok(state.join("spool"))
 }

@@ -142,6 +142,9 @@ impl<'a> Inputs<'a> {
         }
         let allowed = Url::parse(url).ok().filter(|url| self.hosts.allows(url));
         let url = allowed.ok_or_else(|| refuse(input, &self.foreign()))?;
+        if url.scheme() == "https" && !cfg!(feature = "https-inputs") {
+            return Err(refuse(input, "this executable was built without https (feature `https-inputs`)"));
+        }
         let failed = |error: GetError| refuse(input, &error.to_string());
         let mut response = self.hosts.get(url).await.map_err(failed)?;
         if response.content_length().is_some_and(|length| length > left) {
