@@ -9,4 +9,4 @@ if [[ ! -x $binary ]]; then
   echo 'building skillbox; this takes minutes, once for each version' >&2
   CARGO_TARGET_DIR="$source/target" cargo build --quiet --release --locked --manifest-path "$source/Cargo.toml" --package cli
 fi
-exec "$binary" validate "$@"
+exec "$binary" validate --changed "$@"

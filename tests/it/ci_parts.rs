@@ -97,40 +97,87 @@ fn documents_name_commands_that_exist() {
     }
 }
 
-/// Findings are found by the pattern that the document gives to VS Code.
+/// Runs a program of Python on a text, with one argument.
+fn python(program: &str, argument: &str, input: &str) -> String {
+    let mut python = std::process::Command::new("python3")
+        .args(["-c", program, argument])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut python.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    let ran = python.wait_with_output().unwrap();
+    assert!(ran.status.success());
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+/// Skills with findings at lines of one and two digits, and about whole files.
+fn skills_with_findings() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("Bad_Name", "---\nname: Bad_Name\n---\nText.\n".to_owned()),
+        (
+            "good",
+            format!(
+                "---\nname: good\ndescription: Other things.\n---\n{}[a](no.md)\n",
+                "Text.\n".repeat(120)
+            ),
+        ),
+    ] {
+        let skill = directory.path().join(name);
+        fs::create_dir_all(skill.join("references")).unwrap();
+        fs::write(skill.join("SKILL.md"), text).unwrap();
+        fs::write(skill.join("references/orphan.md"), "x\n").unwrap();
+    }
+    directory
+}
+
+/// Every finding is found by the pattern that the document gives to VS Code.
 #[test]
-fn the_pattern_for_an_editor_fits_what_is_printed() {
+fn the_pattern_for_vs_code_fits_every_finding() {
     let text = file("docs/editors.md");
     let json = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let settings: Value = serde_json::from_str(json).unwrap();
     let task = &settings["tasks"][0];
-    let directory = tempfile::tempdir().unwrap();
-    for (name, head) in
-        [("Bad_Name", "name: Bad_Name\n"), ("good", "name: other\ndescription: Other things.\n")]
-    {
-        let skill = directory.path().join(name);
-        fs::create_dir(&skill).unwrap();
-        fs::write(skill.join("SKILL.md"), format!("---\n{head}---\nText.\n")).unwrap();
-    }
+    let directory = skills_with_findings();
     let args = task["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
     let args: Vec<&str> = std::iter::once("validate").chain(args).collect();
     assert_eq!(task["command"], "skillbox validate");
     let ran = crate::support::skillbox::run_in(directory.path(), &args);
     let program = "import json,re,sys\n\
-        first, second = [re.compile(p['regexp']) for p in json.loads(sys.argv[1])]\n\
-        lines = sys.stdin.read().split('\\n')\n\
-        for a, b in zip(lines, lines[1:]):\n    m, n = first.match(a), second.match(b)\n    \
-        if m and n: print(m[1], m[2], n[1], n[2], n[3])\n";
-    let mut python = std::process::Command::new("python3")
-        .args(["-c", program, &task["problemMatcher"]["pattern"].to_string()])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut python.stdin.take().unwrap(), ran.stdout.as_bytes()).unwrap();
-    let found = String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap();
+        p = json.loads(sys.argv[1])\n\
+        for line in sys.stdin.read().splitlines():\n    m = re.match(p['regexp'], line)\n    \
+        if m: print(*(m[p[k]] for k in ('severity', 'code', 'file', 'line', 'column')))\n";
+    let found = python(program, &task["problemMatcher"]["pattern"].to_string(), &ran.stdout);
     let lines: Vec<&str> = found.lines().collect();
-    assert!(lines.contains(&"error SB044 Bad_Name/SKILL.md 2 7"), "{found}\n{}", ran.stdout);
-    let errors = ran.stdout.lines().filter(|line| line.starts_with("error[")).count();
-    assert_eq!(lines.iter().filter(|line| line.starts_with("error ")).count(), errors, "{}", ran.stdout);
+    assert_eq!(lines.len(), ran.stdout.lines().count(), "{found}\n{}", ran.stdout);
+    for wanted in [
+        "error SB044 Bad_Name/SKILL.md 2 7",
+        "error SB123 good/SKILL.md 125 5",
+        "warning SB127 good/references/orphan.md 1 1",
+    ] {
+        assert!(lines.contains(&wanted), "{wanted}\n{found}");
+    }
+}
+
+/// The same for the errorformat of Vim, whose items are those of its manual (`:help errorformat`).
+#[test]
+fn the_errorformat_for_vim_fits_every_finding() {
+    let text = file("docs/editors.md");
+    let format = text.split("errorformat=").nth(1).unwrap().lines().next().unwrap().replace("\\ ", " ");
+    let directory = skills_with_findings();
+    let args = ["--color", "never", "--quiet", "validate", "--format", "concise", "."];
+    let makeprg = text.split("makeprg=").nth(1).unwrap().lines().next().unwrap().replace("\\ ", " ");
+    assert_eq!(makeprg, format!("skillbox {} %:p:h", args[..6].join(" ")));
+    let ran = crate::support::skillbox::run_in(directory.path(), &args);
+    let program = "import re,sys\n\
+        items = {'%f': '(?P<f>.+?)', '%l': r'(?P<l>\\d+)', '%c': r'(?P<c>\\d+)', '%t': '(?P<t>.)', '%m': '(?P<m>.+)'}\n\
+        pattern = ''\n\
+        for part in re.findall(r'%\\*\\[[^]]*\\]|%.|.', sys.argv[1]):\n    \
+        pattern += items.get(part) or (part[2:] + '+' if part.startswith('%*') else re.escape(part))\n\
+        for line in sys.stdin.read().splitlines():\n    m = re.fullmatch(pattern, line)\n    \
+        if m: print(m['t'], m['f'], m['l'], m['c'])\n";
+    let found = python(program, &format, &ran.stdout);
+    assert_eq!(found.lines().count(), ran.stdout.lines().count(), "{found}\n{}", ran.stdout);
+    assert!(found.lines().any(|line| line == "e good/SKILL.md 125 5"), "{found}");
 }

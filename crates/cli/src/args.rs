@@ -163,7 +163,7 @@ pub(crate) enum Command {
     /// Build root directories for sandboxes, and list them.
     #[command(subcommand)]
     Image(Image),
-    /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
+    /// Check whether this machine can run sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
     /// Print the JSON Schema of a kind of file, for editors.
     Schema(Schema),

@@ -92,15 +92,20 @@ pub(crate) fn root(given: &Path) -> Result<PathBuf, CommandError> {
     })
 }
 
-/// What programs find in the sandboxes that the options ask for, as far as the recipes of images say.
-pub(crate) fn environment(global: &Global) -> validate::Environment {
+/// The image of the sandboxes that the options ask for, if there is a recipe for it.
+pub(crate) fn asked_for(global: &Global) -> Option<&'static str> {
     let image = match (global.driver, &global.rootfs) {
         (DriverName::Docker, _) => global.image.strip_prefix("skillbox/").map(str::to_owned),
         (DriverName::Native, Some(root)) => root.to_str().map(str::to_owned),
         // The host's own programs: no two hosts are alike, and production is another one.
         (DriverName::Native, None) => None,
     };
-    recipe::environment(image.as_deref().unwrap_or_default())
+    NAMES.into_iter().find(|name| Some(*name) == image.as_deref())
+}
+
+/// What programs find in the image called so, as its recipe says; nothing is known of another one.
+pub(crate) fn environment(image: Option<&str>) -> validate::Environment {
+    recipe::environment(image.unwrap_or_default())
 }
 
 /// The newest build of each image, by name.

@@ -6,6 +6,7 @@
 //! The process has one special role: under the launcher's hidden command it must not have started a thread, so that is
 //! looked at before anything else.
 
+mod annotations;
 mod args;
 mod commands;
 mod deep;
@@ -22,6 +23,7 @@ mod options;
 mod output;
 #[cfg(not(all(feature = "docker", feature = "s3")))]
 mod parts;
+mod places;
 mod progress;
 mod sandboxes;
 mod scratch;

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use skill::{Catalog, Severity, Skill, SourceLimits, SourceProblem, find_skills};
+use skill::{Catalog, LoadError, Severity, Skill, SkillDirectory, SourceLimits, SourceProblem, find_skills};
 
 use crate::{error::CommandError, escape, output::Output};
 
@@ -27,6 +27,28 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Skill>, CommandError> {
         skills.push(skill);
     }
     Ok(skills)
+}
+
+/// The skills at these paths, each a skill or a directory of skills, in the order in which they are named and by name within a
+/// directory. What in a directory cannot be used is warned of.
+pub(crate) fn load_all(paths: &[PathBuf], output: Output) -> Result<Vec<Skill>, CommandError> {
+    let mut named = Vec::new();
+    for path in paths {
+        if !path.is_dir() || has_skill_file(path) {
+            named.push(path.clone());
+            continue;
+        }
+        let directory = SkillDirectory::open(path, &SourceLimits::default())
+            .map_err(|error| CommandError::io(format!("`{}` cannot be read", path.display()), &error))?;
+        directory.problems().iter().for_each(|problem| warn(problem, output));
+        let before = named.len();
+        named.extend(directory.places().map(Path::to_path_buf));
+        if named.len() == before {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(CommandError::from(LoadError::Io { path: path.clone(), source }));
+        }
+    }
+    load(&named)
 }
 
 /// The paths of a command line; without any, what is meant by where we are.
@@ -147,6 +169,22 @@ mod tests {
         let (a, b) = (skill(directory.path(), "a"), skill(directory.path(), "b"));
         let (_, slugs) = catalog(load(&[b.join("SKILL.md"), a]).unwrap());
         assert_eq!(slugs, ["b", "a"]);
+    }
+
+    #[test]
+    fn a_directory_stands_for_its_skills() {
+        let directory = tempfile::tempdir().unwrap();
+        let many = directory.path().join("many");
+        let (b, _, c) = (skill(&many, "b"), skill(&many, "a"), skill(directory.path(), "c"));
+        let output = Output { json: false, quiet: true, verbose: false, progress: false };
+        let named = |paths: &[PathBuf]| {
+            let skills = load_all(paths, output).map_err(|error| error.code)?;
+            Ok::<_, &str>(skills.iter().map(|skill| skill.name().to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(named(&[c, many.clone()]).unwrap(), ["c", "a", "b"]);
+        assert_eq!(named(&[b]).unwrap(), ["b"]);
+        std::fs::create_dir(directory.path().join("none")).unwrap();
+        assert_eq!(named(&[directory.path().join("none")]).unwrap_err(), "SKILL_NOT_FOUND");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Checker<'_> {
             None => implied.then(|| At::new(Comparison::equal(0), step.span)),
         };
         let how = if timed_out {
-            format!("{exit_code}: its {} were over", shown(self.timeout))
+            format!("{exit_code}: timed out after {}", shown(self.timeout))
         } else if out_of_memory {
             format!("{exit_code}: it was killed for memory")
         } else {
@@ -154,7 +154,7 @@ impl Checker<'_> {
             self.failures.push(Failure::new(Subject::Ending, wanted.span, message));
         }
         let flags = [
-            (expect.timed_out, timed_out, "its time to be over", "its time not to be over"),
+            (expect.timed_out, timed_out, "a timeout", "no timeout"),
             (
                 expect.out_of_memory,
                 out_of_memory,

@@ -9,13 +9,15 @@ use crate::{
     schedule::Selected,
 };
 
-/// The JUnit form of what was run: a suite for each skill. Characters that XML cannot have are left out.
+/// The JUnit form of what was run: a suite for each skill. Characters that XML cannot have are left out. `place` says where the
+/// test file of a case is, for services that show results there.
 ///
 /// # Errors
 /// Where the document cannot be written, which has no cause that is known.
 pub fn junit(
     cases: &[(Selected, CaseReport)],
     took: Duration,
+    place: &dyn Fn(&Selected) -> String,
 ) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("skillbox");
     report.set_time(took);
@@ -30,6 +32,8 @@ pub fn junit(
         let is_failure = !matches!(its.status, Status::Passed | Status::Skipped(_));
         let mut case = TestCase::new(selected.case().name.as_str(), status);
         case.set_classname(skill.as_str()).set_time(its.took);
+        case.extra.insert("file".into(), place(selected).as_str().into());
+        case.extra.insert("line".into(), selected.case().span.start.line.to_string().as_str().into());
         if is_failure {
             case.set_system_out(its.stdout.as_str()).set_system_err(its.stderr.as_str());
         }

@@ -256,7 +256,7 @@ pub(crate) const BAD_EXPECTS: &[Bad] = &[
     ("exit_code: 0, stdout: { contains: [] }", &["5:49: `contains` must not be an empty list"], Schema::Sees),
     (
         "exit_code: 0, stdout: { matches: '(' }",
-        &["5:48: this is no regular expression: unclosed group"],
+        &["5:48: invalid regular expression: unclosed group"],
         Schema::Blind,
     ),
     ("exit_code: 0, stdout: { json: { a: 1 } }", &["5:47: `a` is no JSON pointer"], Schema::Sees),
@@ -281,7 +281,7 @@ pub(crate) const BAD_EXPECTS: &[Bad] = &[
     ("exit_code: 0, files: [/etc/passwd]", &["5:37: `/etc/passwd` is not below /output"], Schema::Blind),
     (
         "exit_code: 0, files: ['a[']",
-        &["5:37: this is no pattern: unclosed character class; missing ']'"],
+        &["5:37: invalid pattern: unclosed character class; missing ']'"],
         Schema::Blind,
     ),
     ("files: [{ path: a, sha256: abc }]", &["5:42: `sha256` must have 64 hexadecimal digits"], Schema::Sees),

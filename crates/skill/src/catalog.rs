@@ -218,8 +218,9 @@ impl Catalog {
                 vacant.insert(skill);
             }
             std::collections::btree_map::Entry::Occupied(taken) => {
-                let path = skill.root().map(Path::to_path_buf).unwrap_or_default();
-                self.problems.push(SourceProblem::Shadowed { name: taken.key().clone(), path });
+                let place = |skill: &Skill| skill.root().map(Path::to_path_buf).unwrap_or_default();
+                let (used, path) = (place(taken.get()), place(&skill));
+                self.problems.push(SourceProblem::Shadowed { name: taken.key().clone(), used, path });
             }
         }
     }

@@ -132,7 +132,7 @@ impl Draft {
             let markdown = frontmatter::parse(file, source);
             diagnostics.extend(markdown.diagnostics);
             if let Some(frontmatter) = &markdown.frontmatter {
-                fields::check(file, source, frontmatter, &mut diagnostics);
+                fields::check(file, source, directory, frontmatter, &mut diagnostics);
             }
             (frontmatter, body) = (markdown.frontmatter, markdown.body);
         }

@@ -14,9 +14,16 @@ use crate::{
 /// The most characters of a description.
 const MAX_DESCRIPTION: usize = 1024;
 
-/// Checks both; `file` is the name of the file and `source` its text.
-pub(crate) fn check(file: &str, source: &str, frontmatter: &Frontmatter, found: &mut Vec<Diagnostic>) {
-    let subject = Subject { file, source, frontmatter };
+/// Checks both; `file` is the name of the file, `source` its text, and `directory` what its folder is called, where that is known.
+pub(crate) fn check(
+    file: &str,
+    source: &str,
+    directory: Option<&str>,
+    frontmatter: &Frontmatter,
+    found: &mut Vec<Diagnostic>,
+) {
+    let directory = directory.and_then(|directory| SkillName::parse(directory).ok());
+    let subject = Subject { file, source, directory, frontmatter };
     name(&subject, found);
     description(&subject, found);
 }
@@ -24,6 +31,7 @@ pub(crate) fn check(file: &str, source: &str, frontmatter: &Frontmatter, found: 
 struct Subject<'skill> {
     file: &'skill str,
     source: &'skill str,
+    directory: Option<SkillName>,
     frontmatter: &'skill Frontmatter,
 }
 
@@ -64,7 +72,9 @@ fn name(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
         NameError::Character { .. } => Rule::NAME_CHARACTER,
     };
     let diagnostic = Diagnostic::new(rule, subject.value(field), error.to_string());
-    found.push(match SkillName::near(text) {
+    let spelled = subject.directory.clone().filter(|directory| is_same_word(directory, text));
+    let near = spelled.or_else(|| SkillName::near(text));
+    found.push(match near {
         Some(slug) => {
             let diagnostic = diagnostic.with_help(format!("for example `{slug}`; {HELP}"));
             let range = field.value_span.start.offset..field.value_span.end.offset;
@@ -89,6 +99,14 @@ fn name(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
         }
         None => diagnostic.with_help(HELP),
     });
+}
+
+/// Whether the folder's name is a good spelling of the name: the same letters and digits.
+fn is_same_word(directory: &SkillName, name: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    letters(directory.as_str()) == letters(name)
 }
 
 /// A scalar as it is written, without its quotes.
@@ -142,7 +160,13 @@ mod tests {
         let text = format!("---\n{fields}\n---\nBody\n");
         let markdown = frontmatter::parse("SKILL.md", &text);
         let mut found = Vec::new();
-        check("SKILL.md", &text, &markdown.frontmatter.expect("frontmatter that can be read"), &mut found);
+        check(
+            "SKILL.md",
+            &text,
+            None,
+            &markdown.frontmatter.expect("frontmatter that can be read"),
+            &mut found,
+        );
         let codes: Vec<&str> = found.iter().map(|diagnostic| diagnostic.rule.code()).collect();
         assert_eq!(codes, expected, "{fields}: {found:?}");
         assert!(found.iter().all(|diagnostic| diagnostic.location.span.is_some()));
@@ -168,10 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_says_how_a_name_is_spelled() {
+        let proposed = |name: &str, directory: &str| {
+            let text = format!("---\nname: {name}\ndescription: d\n---\nb");
+            let mut found = Vec::new();
+            let frontmatter = frontmatter::parse("SKILL.md", &text).frontmatter.unwrap();
+            check("SKILL.md", &text, Some(directory), &frontmatter, &mut found);
+            let fix = found[0].fix.clone().unwrap();
+            let [Edit::Replace { text, .. }] = fix.edits.as_slice() else { panic!("{fix:?}") };
+            text.clone()
+        };
+        assert_eq!(proposed("NameMismatch", "name-mismatch"), "name-mismatch");
+        assert_eq!(proposed("NameMismatch", "other"), "namemismatch");
+    }
+
+    #[test]
     fn help_proposes_what_would_be_good_and_the_fix_writes_it() {
         let text = "---\nname: 'My Skill!'\ndescription: d\n---\nb";
         let mut found = Vec::new();
-        check("SKILL.md", text, &frontmatter::parse("SKILL.md", text).frontmatter.unwrap(), &mut found);
+        check("SKILL.md", text, None, &frontmatter::parse("SKILL.md", text).frontmatter.unwrap(), &mut found);
         assert!(found[0].help.as_deref().unwrap().contains("`my-skill`"), "{:?}", found[0]);
         let Some(Edit::Replace { range, text: new, .. }) =
             found[0].fix.as_ref().and_then(|fix| fix.edits.first())

@@ -222,10 +222,13 @@ fn document(
     let quoted = (rule == Rule::INVALID_YAML).then(|| quote_plain_values(yaml_text)).flatten();
     let repaired = quoted.and_then(|(quoted, edits)| Some((yaml::parse(&quoted, block.start).ok()?, edits)));
     let Some((mut document, edits)) = repaired else {
-        diagnostics.push(
-            diagnostic
-                .with_help("quote values that contain `: ` or ` #` or start with one of @ ` % & * ! { ["),
-        );
+        let is_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+        let help = if yaml_text.lines().any(is_tab) {
+            "indent with spaces: YAML takes no tabs there"
+        } else {
+            "quote values that contain `: ` or ` #` or start with one of @ ` % & * ! { ["
+        };
+        diagnostics.push(diagnostic.with_help(help));
         return None;
     };
     let fix = edits.into_iter().map(|(range, text)| Edit::Replace {

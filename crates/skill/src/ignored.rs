@@ -55,6 +55,26 @@ impl fmt::Display for Foreign {
     }
 }
 
+/// Folders of samples: what is in them is shown, copied or tested with.
+const OF_SAMPLES: [&str; 11] = [
+    "assets",
+    "evals",
+    "example",
+    "examples",
+    "fixtures",
+    "sample",
+    "samples",
+    "template",
+    "templates",
+    "test",
+    "tests",
+];
+
+/// Whether a `SKILL.md` at `path` below a skill's root is a sample, and not a second skill in the place of one.
+pub fn is_sample(path: &str) -> bool {
+    path.rsplit('/').skip(1).any(|folder| OF_SAMPLES.contains(&folder.to_ascii_lowercase().as_str()))
+}
+
 /// Whether a file or directory called `name` never belongs to a skill, and why. `at_root` says that it is beside `SKILL.md`.
 pub(crate) fn foreign(name: &str, is_directory: bool, at_root: bool) -> Option<Foreign> {
     if is_directory {

@@ -13,6 +13,7 @@
 //! | `rule`, `diagnostic` | what is checked under which profile; findings with places and fixes |
 //! | `yaml`, `frontmatter`, `fields` | `SKILL.md` taken apart, and the fields that loading depends on |
 //! | `script`, `requirements` | what can be run, and what that needs |
+//! | `modules` | which package of the index has a Python module |
 //! | `folder`, `content` | which files belong to a skill, and where their bytes are |
 //! | `draft`, `skill` | all of that together: as far as it can be read, and good enough to be used |
 //! | `ignored` | what never belongs to a skill |
@@ -32,6 +33,7 @@ mod fields;
 mod folder;
 mod frontmatter;
 mod ignored;
+mod modules;
 mod name;
 mod pack;
 mod requirements;
@@ -54,7 +56,8 @@ pub use crate::{
     draft::{Draft, LoadError},
     folder::{FolderError, FolderLimits},
     frontmatter::{Field, Frontmatter},
-    ignored::Foreign,
+    ignored::{Foreign, is_sample},
+    modules::{is_own_module, package_of_module, packages_with_module},
     name::{NameError, SkillName},
     pack::{
         GitIgnore, Layout, LeftOut, Links, PackError, PackOptions, Packed, PackedFile, Reason, TestFiles,

@@ -39,6 +39,34 @@ impl RequirementsFile {
     }
 }
 
+/// The text of a `requirements.txt`: UTF-8, UTF-16 with its mark as some editors write it, or ASCII whose comments are in Latin-1.
+/// `None` for anything else: which package is meant must not be a guess.
+pub(crate) fn decoded(bytes: Vec<u8>) -> Option<String> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, odd) = rest.as_chunks::<2>();
+        let text = String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<u16>>());
+        text.ok().filter(|_| odd.is_empty())
+    };
+    if let Some(rest) = bytes.strip_prefix(b"\xff\xfe") {
+        return utf16(rest, u16::from_le_bytes);
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\xfe\xff") {
+        return utf16(rest, u16::from_be_bytes);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Err(error) => {
+            let bytes = error.into_bytes();
+            let is_plain = |line: &[u8]| {
+                let comment = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
+                line[..comment].is_ascii()
+            };
+            let latin = || bytes.iter().map(|byte| char::from(*byte)).collect();
+            bytes.split(|byte| *byte == b'\n').all(is_plain).then(latin)
+        }
+    }
+}
+
 /// The inline metadata of one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,6 +148,22 @@ fn blocks(source: &str) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requirements_are_read_in_the_encodings_that_editors_write() {
+        let text = "qrcode==8.2 # c\u{f3}digos\r\n";
+        let units = |unit: fn(u16) -> [u8; 2], mark: &[u8]| {
+            [mark, &text.encode_utf16().flat_map(unit).collect::<Vec<u8>>()].concat()
+        };
+        assert_eq!(decoded(text.as_bytes().to_vec()).as_deref(), Some(text));
+        assert_eq!(decoded([b"\xef\xbb\xbf", text.as_bytes()].concat()).as_deref(), Some(text));
+        assert_eq!(decoded(units(u16::to_le_bytes, b"\xff\xfe")).as_deref(), Some(text));
+        assert_eq!(decoded(units(u16::to_be_bytes, b"\xfe\xff")).as_deref(), Some(text));
+        assert_eq!(decoded(b"qrcode==8.2 # c\xf3digos\r\n".to_vec()).as_deref(), Some(text));
+        // A name that is a guess, and half a character.
+        assert_eq!(decoded(b"qrc\xf3de==8.2\n".to_vec()), None);
+        assert_eq!(decoded(b"\xff\xfea".to_vec()), None);
+    }
 
     #[test]
     fn a_block_is_read() {

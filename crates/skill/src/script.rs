@@ -287,12 +287,11 @@ pub(crate) fn find(
     let mut found = Scripts::default();
     for file in files {
         if matches!(file.path.as_str(), "requirements.txt" | "scripts/requirements.txt") {
-            match String::from_utf8(content.head(&file.path, MAX_REQUIREMENTS)?) {
-                Ok(text) => {
-                    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+            match requirements::decoded(content.head(&file.path, MAX_REQUIREMENTS)?) {
+                Some(text) => {
                     found.requirements.files.push(RequirementsFile { path: file.path.clone(), text });
                 }
-                Err(_) => diagnostics.push(
+                None => diagnostics.push(
                     Diagnostic::new(Rule::NOT_UTF8, Location::file(&file.path), "the file is not UTF-8")
                         .with_help("save the file as UTF-8"),
                 ),

@@ -10,7 +10,17 @@ use std::{
     sync::Arc,
 };
 
-use crate::{bundle::BundleLimits, draft::LoadError, folder::FolderLimits, name::SkillName, skill::Skill};
+use crate::{
+    bundle::BundleLimits,
+    draft::{Draft, LoadError},
+    folder::FolderLimits,
+    name::SkillName,
+    skill::Skill,
+};
+
+/// Hidden directories in which agents look for the skills of a project, in their `skills`. Every other hidden directory holds
+/// version control, caches and settings.
+const OF_AGENTS: [&str; 3] = [".agents", ".claude", ".github"];
 
 /// Bounds of a search for skills.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +51,7 @@ impl Default for SourceLimits {
 pub struct SkillDirectory {
     path: PathBuf,
     skills: BTreeMap<SkillName, Arc<Skill>>,
+    places: BTreeMap<SkillName, PathBuf>,
     problems: Vec<SourceProblem>,
 }
 
@@ -58,10 +69,12 @@ pub enum SourceProblem {
         error: LoadError,
     },
     /// A skill whose name another one has.
-    #[error("skill `{name}` at `{}` is not used: another one of this name is used instead", .path.display())]
+    #[error("duplicate skill `{name}`: using {}, ignoring {}", .used.display(), .path.display())]
     Shadowed {
         /// The name.
         name: SkillName,
+        /// The one that is used.
+        used: PathBuf,
         /// The one that is not used.
         path: PathBuf,
     },
@@ -90,26 +103,44 @@ pub enum SourceProblem {
     },
 }
 
+impl SourceProblem {
+    /// Whether this is only a bundle that lies beside the folder it was packed from.
+    pub fn is_packed_bundle(&self) -> bool {
+        let Self::Shadowed { used, path, .. } = self else { return false };
+        path.extension().is_some() && path.parent() == used.parent() && is_packed_from(path, used)
+    }
+}
+
 impl SkillDirectory {
     /// Loads all skills below `path`: folders with a `SKILL.md` and `.skill` files. A path that is a skill itself counts as one.
+    /// Of a folder and the bundle that was packed from it, the folder is used.
     pub fn open(path: impl Into<PathBuf>, limits: &SourceLimits) -> io::Result<Self> {
         let path = path.into();
-        let FoundSkills { paths: found, mut problems, .. } = find_skills(&path, limits)?;
+        let FoundSkills { paths: found, packed, mut problems, .. } = find_skills(&path, limits)?;
         let mut skills: BTreeMap<SkillName, Arc<Skill>> = BTreeMap::new();
+        let mut places: BTreeMap<SkillName, PathBuf> = BTreeMap::new();
         for path in found {
             match load(&path, limits) {
-                Ok(skill) => match skills.entry(skill.name().clone()) {
-                    std::collections::btree_map::Entry::Vacant(vacant) => {
-                        vacant.insert(Arc::new(skill));
+                Ok(skill) => match places.get(skill.name()) {
+                    None => {
+                        places.insert(skill.name().clone(), path);
+                        skills.insert(skill.name().clone(), Arc::new(skill));
                     }
-                    std::collections::btree_map::Entry::Occupied(taken) => {
-                        problems.push(SourceProblem::Shadowed { name: taken.key().clone(), path });
-                    }
+                    Some(used) => problems.push(SourceProblem::Shadowed {
+                        name: skill.name().clone(),
+                        used: used.clone(),
+                        path,
+                    }),
                 },
                 Err(error) => problems.push(SourceProblem::NotLoaded { path, error }),
             }
         }
-        Ok(Self { path, skills, problems })
+        for (bundle, folder) in packed {
+            if let Some((name, _)) = places.iter().find(|(_, place)| **place == folder) {
+                problems.push(SourceProblem::Shadowed { name: name.clone(), used: folder, path: bundle });
+            }
+        }
+        Ok(Self { path, skills, places, problems })
     }
 
     /// The directory.
@@ -120,6 +151,11 @@ impl SkillDirectory {
     /// The skills, sorted by name.
     pub fn skills(&self) -> impl Iterator<Item = &Arc<Skill>> {
         self.skills.values()
+    }
+
+    /// Where the skills are, in the order of their names.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.places.values().map(PathBuf::as_path)
     }
 
     /// The skill called `name`.
@@ -144,13 +180,17 @@ pub struct FoundSkills {
     pub paths: Vec<PathBuf>,
     /// Which of them are links.
     pub linked: Vec<PathBuf>,
+    /// Bundles beside the folder of the same skill, as `pack` leaves them there, and that folder; the bundle is none of `paths`.
+    pub packed: Vec<(PathBuf, PathBuf)>,
     /// Directories beside skills that hold nothing, or parts of a skill without `SKILL.md`.
     pub empty: Vec<PathBuf>,
     /// What was not looked at.
     pub problems: Vec<SourceProblem>,
 }
 
-/// Finds the skills below `path`, without reading them. A path that is a skill itself counts as one.
+/// Finds the skills below `path`, without reading more of them than their names. A path that is a skill itself counts as one.
+///
+/// Hidden directories are not searched, apart from `skills` in those of agents: `.claude`, `.agents` and `.github`.
 pub fn find_skills(path: &Path, limits: &SourceLimits) -> io::Result<FoundSkills> {
     let mut search = Search { limits, seen: BTreeSet::new(), found: FoundSkills::default() };
     if is_skill(path)? {
@@ -210,9 +250,19 @@ impl Search<'_> {
         children.sort();
         let before = self.found.paths.len();
         let mut empty = Vec::new();
+        let mut bundles = Vec::new();
         for child in children {
             let name = child.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-            // Hidden directories hold version control and caches, not skills.
+            if OF_AGENTS.contains(&name.as_ref()) && !fs::symlink_metadata(&child)?.is_symlink() {
+                let skills = child.join("skills");
+                if depth < self.limits.max_depth
+                    && fs::symlink_metadata(&skills).is_ok_and(|metadata| metadata.is_dir())
+                    && self.seen.insert(fs::canonicalize(&skills)?)
+                {
+                    next.push(skills);
+                }
+                continue;
+            }
             if name.starts_with('.') || name == "node_modules" || name == "__MACOSX" {
                 continue;
             }
@@ -220,11 +270,15 @@ impl Search<'_> {
             let Ok(metadata) = fs::metadata(&child) else { continue };
             if metadata.is_file() {
                 if child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("skill")) {
-                    self.found.paths.push(child);
+                    bundles.push(child);
                 }
                 continue;
             }
-            if !metadata.is_dir() || !self.seen.insert(fs::canonicalize(&child)?) {
+            // A linked skill is taken; a linked tree is not searched, and does not hide the tree that it leads to.
+            if !metadata.is_dir()
+                || link && !is_skill(&child)?
+                || !self.seen.insert(fs::canonicalize(&child)?)
+            {
                 continue;
             }
             if self.seen.len() > self.limits.max_directories {
@@ -244,11 +298,18 @@ impl Search<'_> {
             if is_part_of_a_skill(&child)? {
                 empty.push(child.clone());
             }
-            if !link && depth < self.limits.max_depth {
-                // A linked skill is taken; a linked tree is not searched.
+            if depth < self.limits.max_depth {
                 next.push(child);
             }
         }
+        let folders = self.found.paths[before..].to_vec();
+        for bundle in bundles {
+            match folders.iter().find(|folder| is_packed_from(&bundle, folder)) {
+                Some(folder) => self.found.packed.push((bundle, folder.clone())),
+                None => self.found.paths.push(bundle),
+            }
+        }
+        self.found.paths[before..].sort();
         // Only among skills is such a directory one that was begun or removed by half.
         if self.found.paths.len() > before {
             self.found.empty.append(&mut empty);
@@ -264,6 +325,15 @@ fn is_skill(directory: &Path) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a bundle is called like the skill in a folder beside it: by the folder, or by its `SKILL.md`.
+fn is_packed_from(bundle: &Path, folder: &Path) -> bool {
+    let Some(stem) = bundle.file_stem() else { return false };
+    folder.file_name() == Some(stem)
+        || Draft::open(folder).is_ok_and(|draft| {
+            draft.frontmatter().and_then(|frontmatter| frontmatter.name()) == stem.to_str()
+        })
 }
 
 /// Whether a directory is empty, or has nothing but what stands beside a `SKILL.md`.
@@ -343,7 +413,59 @@ mod tests {
             &directory.problems()[2],
             SourceProblem::NotLoaded { error: LoadError::Bundle(_), .. }
         ));
-        assert!(problems[1].contains("`good`") && problems[1].contains("second"), "{problems:?}");
+        let (good, second) = (root.path().join("good"), root.path().join("second"));
+        assert_eq!(
+            problems[1],
+            format!("duplicate skill `good`: using {}, ignoring {}", good.display(), second.display())
+        );
+    }
+
+    #[test]
+    fn skills_of_agents_are_found_and_no_other_hidden_ones() {
+        let root = tempfile::tempdir().unwrap();
+        for (directory, name) in [
+            (".claude/skills/a", "a"),
+            (".agents/skills/group/b", "b"),
+            (".github/skills/c", "c"),
+            ("packages/web/.claude/skills/d", "d"),
+            ("skills/e", "e"),
+            (".cache/skills/f", "f"),
+            (".claude/worktrees/g", "g"),
+            (".github/h", "h"),
+        ] {
+            put(root.path(), directory, name, "x");
+        }
+        // The same skills for another agent, as many repositories have them.
+        std::os::unix::fs::symlink("../.claude/skills", root.path().join(".agents/skills/linked")).unwrap();
+        let directory = SkillDirectory::open(root.path(), &SourceLimits::default()).unwrap();
+        assert_eq!(names(&directory), ["a", "b", "c", "d", "e"]);
+        assert!(directory.problems().is_empty(), "{:?}", directory.problems());
+    }
+
+    #[test]
+    fn a_linked_tree_does_not_hide_the_tree_itself() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "tree/a", "a", "x");
+        std::os::unix::fs::symlink("tree", root.path().join("link")).unwrap();
+        let directory = SkillDirectory::open(root.path(), &SourceLimits::default()).unwrap();
+        assert_eq!(names(&directory), ["a"]);
+    }
+
+    #[test]
+    fn a_bundle_beside_its_folder_is_no_second_skill() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "a", "a", "x");
+        put(root.path(), "folder-of-b", "b", "x");
+        for bundle in ["a.skill", "b.skill", "c.skill"] {
+            fs::write(root.path().join(bundle), "").unwrap();
+        }
+        let found = find_skills(root.path(), &SourceLimits::default()).unwrap();
+        let names = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.strip_prefix(root.path()).unwrap().display().to_string()).collect()
+        };
+        assert_eq!(names(&found.paths), ["a", "c.skill", "folder-of-b"]);
+        let packed: Vec<PathBuf> = found.packed.iter().map(|(bundle, _)| bundle.clone()).collect();
+        assert_eq!(names(&packed), ["a.skill", "b.skill"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Baselines: findings that were there when checking began, so that only new ones count.
 //!
 //! A finding is recognised by skill, file, rule and the text of its line, not by its line number, so that text above it may
-//! change. Each entry covers as many findings as it says; one more of the same is new.
+//! change. Where a skill is, is said from the directory of the baseline's file. Each entry covers as many findings as it says; one more of the same is new.
 
 use std::collections::BTreeMap;
 
@@ -73,6 +73,25 @@ impl Baseline {
             self.entries.remove(&key);
         }
         true
+    }
+
+    /// Those of its findings that `keep` takes, by where their skill is and the code of their rule.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str, &str) -> bool) -> Self {
+        let entries = self.entries.iter().filter(|(key, _)| keep(&key.skill, &key.rule));
+        Self { entries: entries.map(|(key, count)| (key.clone(), *count)).collect() }
+    }
+
+    /// The same without the findings of `other`.
+    #[must_use]
+    pub fn without(mut self, other: &Self) -> Self {
+        for (key, count) in &other.entries {
+            if let Some(here) = self.entries.get_mut(key) {
+                *here = here.saturating_sub(*count);
+            }
+        }
+        self.entries.retain(|_, count| *count > 0);
+        self
     }
 
     /// How many findings are in it.

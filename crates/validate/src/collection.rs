@@ -50,10 +50,12 @@ impl Member {
 /// What is found about each of `members`, in their order. With each goes where it is, for messages.
 pub fn check_collection(members: &[(&str, &Member)]) -> Vec<Vec<Diagnostic>> {
     let mut found = vec![Vec::new(); members.len()];
-    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut names: HashMap<(String, &str), usize> = HashMap::new();
     let mut near = Neighbours::new(members.iter().map(|(_, member)| *member));
     for (index, (_, member)) in members.iter().enumerate() {
-        match names.entry(&member.name) {
+        // Each agent reads the skills in a directory of its own, so that copies for several of them are no collision.
+        let (place, _) = members[index];
+        match names.entry((agent_of(place), member.name.as_str())) {
             Entry::Occupied(first) => {
                 let (place, _) = members[*first.get()];
                 found[index].push(
@@ -82,6 +84,15 @@ pub fn check_collection(members: &[(&str, &Member)]) -> Vec<Vec<Diagnostic>> {
         near.add(index);
     }
     found
+}
+
+/// Which agent or plugin reads the skill at `place`: everything before its `skills`. Two of them may have one name.
+fn agent_of(place: &str) -> String {
+    let parts: Vec<&str> = place.split('/').collect();
+    match parts.iter().rposition(|part| *part == "skills") {
+        Some(at) => parts[..at].join("/"),
+        None => String::new(),
+    }
 }
 
 /// The members so far, by the words that a description must share with one to be near it.

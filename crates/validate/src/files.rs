@@ -1,6 +1,6 @@
 //! `SKILL.md` as a file among files: further ones, line ends, characters that do not belong there, leftovers of merges.
 
-use skill::{Diagnostic, Edit, Location, Rule};
+use skill::{Diagnostic, Edit, Location, Rule, is_sample};
 
 use crate::{
     Check,
@@ -22,8 +22,7 @@ fn several_skill_files(subject: &Subject<'_>, found: &mut Findings) {
         file.path.contains('/') && name.eq_ignore_ascii_case("SKILL.md")
     });
     for file in others {
-        // Templates of skills are assets like any other, as long as no loader looks there.
-        if file.path.starts_with("assets/") || file.path.starts_with("tests/") {
+        if is_sample(&file.path) {
             continue;
         }
         found.push(
@@ -32,7 +31,7 @@ fn several_skill_files(subject: &Subject<'_>, found: &mut Findings) {
                 Location::file(&file.path),
                 "there is another SKILL.md below the skill's own",
             )
-            .with_help("make it a skill of its own, or call it something else in `references/`"),
+            .with_help("make it a skill of its own beside this one, or give the file another name; no bundle can have both"),
         );
     }
 }

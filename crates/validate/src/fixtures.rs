@@ -1,6 +1,8 @@
-//! One bad and one good skill for every rule, with what is found in the bad one beside it.
+//! One bad and one good skill for every rule, with what is found in the bad one beside it; and its false friends: skills as
+//! they are in the wild, that only look as if they broke it.
 //!
-//! A fixture is `fixtures/<CODE>.txt`. Lines `== bad DIRECTORY`, `== good DIRECTORY` and `== found` begin its parts, lines
+//! A fixture is `fixtures/<CODE>.txt`. Lines `== bad DIRECTORY`, `== good DIRECTORY`, `== friend DIRECTORY` (of which there may
+//! be several) and `== found` begin its parts, lines
 //! `-- PATH --` the files of a skill; `-- PATH escaped --` reads Rust's escapes (`\n`, `\r`, `\t`, `\0`, `\\`, `\x7f`, `\u{fe}`)
 //! and joins the lines, for bytes that editors would not keep. With `UPDATE_FIXTURES=1` the part `== found` is written anew.
 
@@ -18,6 +20,8 @@ struct Case {
 struct Fixture {
     bad: Case,
     good: Case,
+    /// Skills that only look as if the rule were broken in them.
+    friends: Vec<Case>,
     found: String,
 }
 
@@ -26,20 +30,21 @@ fn folder() -> PathBuf {
 }
 
 fn parse(name: &str, text: &str) -> Fixture {
-    let (mut bad, mut good, mut found) = (None, None, String::new());
+    let (mut bad, mut good, mut friends, mut found) = (None, None, Vec::new(), String::new());
     for part in format!("\n{text}").split("\n== ").skip(1) {
         let (head, body) = part.split_once('\n').unwrap_or((part, ""));
         let (kind, directory) = head.split_once(' ').unwrap_or((head, ""));
         match kind {
             "bad" => bad = Some(case(directory, body)),
             "good" => good = Some(case(directory, body)),
+            "friend" => friends.push(case(directory, body)),
             "found" => found = body.trim().to_owned(),
             other => panic!("{name}: unknown part {other:?}"),
         }
     }
     let (bad, good) =
         (bad.unwrap_or_else(|| panic!("{name}: bad")), good.unwrap_or_else(|| panic!("{name}: good")));
-    Fixture { bad, good, found }
+    Fixture { bad, good, friends, found }
 }
 
 fn case(directory: &str, body: &str) -> Case {
@@ -153,6 +158,11 @@ fn every_rule_finds_its_bad_skill_and_not_its_good_one() {
         if let Some(wrong) = good.iter().find(|found| found.rule == rule || found.severity == Severity::Error)
         {
             broken.push(format!("{rule:?}: its good skill has {wrong}"));
+        }
+        for friend in &fixture.friends {
+            if let Some(wrong) = found_in(friend, profile).iter().find(|found| found.rule == rule) {
+                broken.push(format!("{rule:?}: its false friend has {wrong}"));
+            }
         }
         if shown != fixture.found {
             if update {

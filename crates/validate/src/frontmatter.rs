@@ -10,7 +10,10 @@ use crate::{
 pub(crate) const CHECKS: &[Check] = &[delimiters, dashes, flow_style, fields];
 
 /// Fields that Claude Code acts on, beside the standard's.
-const CLIENT_FIELDS: [&str; 10] = [
+const CLIENT_FIELDS: [&str; 13] = [
+    "when_to_use",
+    "disallowed-tools",
+    "arguments",
     "argument-hint",
     "user-invocable",
     "disable-model-invocation",

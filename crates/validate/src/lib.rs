@@ -48,7 +48,7 @@ pub use crate::{
     baseline::{Baseline, BaselineError},
     collection::{Member, check_collection},
     fix::{FixError, Fixed, fix},
-    scripts::{is_run, package_of},
+    scripts::{advice_for, is_run},
     select::{Selection, SelectionError},
     subject::Environment,
 };
@@ -79,6 +79,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether a rule is looked at.
+    pub fn looks_at(&self, rule: Rule) -> bool {
+        self.selection.has(rule) && rule.severity(self.profile).is_some()
+    }
+
     /// Findings that were made elsewhere, with the severities of the profile; what was not selected is left out.
     pub fn filter(&self, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
         self.selection.apply(found, self.profile)

@@ -201,8 +201,8 @@ impl<'source> Reader<'source> {
                         let Some(at) = self.source[inner..whole.end].find("](") else { return };
                         target(self.source, inner + at + 2..whole.end)
                     }
-                    LinkType::Autolink | LinkType::Email => whole.start + 1..whole.end - 1,
-                    // What a label means is written at its definition.
+                    LinkType::Autolink => whole.start + 1..whole.end - 1,
+                    // What a label means is written at its definition, and an address of a person is no file.
                     _ => return,
                 };
                 self.link(whole, place, &destination);

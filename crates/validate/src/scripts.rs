@@ -6,6 +6,7 @@
 
 mod behaviour;
 mod imports;
+mod node;
 mod packages;
 mod paths;
 mod programs;
@@ -15,7 +16,7 @@ mod syntax;
 
 use std::cell::OnceCell;
 
-pub use self::packages::package_of;
+pub use self::packages::advice_for;
 
 use skill::Language;
 
@@ -34,6 +35,7 @@ pub(crate) const CHECKS: &[Check] = &[
     behaviour::check_shell,
     behaviour::check_node,
     imports::check,
+    node::check,
     requirements::check,
     programs::check,
     paths::check,

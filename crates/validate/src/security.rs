@@ -2,6 +2,7 @@
 
 mod commands;
 mod contents;
+mod context;
 mod injection;
 mod invisible;
 mod lookalike;

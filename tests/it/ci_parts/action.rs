@@ -86,7 +86,7 @@ impl Job {
         bash.env_clear().env("PATH", &self.path).env("HOME", self.directory.path());
         bash.env("RUNNER_TEMP", self.at("temp")).env("GITHUB_ENV", self.at("env"));
         bash.env("GITHUB_OUTPUT", self.at("output")).env("GITHUB_PATH", self.at("path"));
-        for (name, value) in step["env"].as_object().unwrap() {
+        for (name, value) in step["env"].as_object().into_iter().flatten() {
             bash.env(name, self.value(value.as_str().unwrap()));
         }
         let output = bash.current_dir(self.directory.path()).output().unwrap();
@@ -107,7 +107,10 @@ fn the_action_says_what_a_composite_action_must() {
         assert!(input["default"].is_string(), "{name}: without a text as default it would be `null`");
     }
     let names: Vec<&String> = action["inputs"].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["paths", "strict", "test", "sarif", "binary"]);
+    assert_eq!(
+        names,
+        ["paths", "strict", "profile", "ignore", "baseline", "test", "junit", "sarif", "binary"]
+    );
     let text = super::file("docs/ci.md");
     assert!(names.iter().all(|name| text.contains(&format!("| `{name}` |"))), "docs/ci.md lacks an input");
     for step in action["runs"]["steps"].as_array().unwrap() {
@@ -141,6 +144,54 @@ fn a_given_executable_is_used_for_all_steps() {
     fs::write(job.at("skills/good/SKILL.md"), "no frontmatter").unwrap();
     job.inputs.insert("paths".to_owned(), "skills".to_owned());
     assert_eq!(job.step("Validate").code(), 1);
+}
+
+#[test]
+fn what_is_checked_can_be_chosen() {
+    let binary = executable().display().to_string();
+    let mut job = Job::new(&[("binary", &binary), ("paths", "skills"), ("strict", "true")]);
+    assert_eq!(job.step("Install skillbox").code(), 0);
+    fs::write(job.at("skills/good/SKILL.md"), "---\nname: Good\ndescription: Does things.\n---\n\nDo.\n")
+        .unwrap();
+    assert_eq!(job.step("Validate").code(), 1);
+    job.inputs.insert("ignore".to_owned(), "SB0,SB1".to_owned());
+    assert_eq!(job.step("Validate").code(), 0);
+    job.inputs.insert("ignore".to_owned(), String::new());
+    let baseline = job.at("baseline.json").display().to_string();
+    let wrote = Command::new(&binary)
+        .args(["validate", "--write-baseline", &baseline, "skills"])
+        .current_dir(job.directory.path())
+        .status()
+        .unwrap();
+    assert!(wrote.success());
+    job.inputs.insert("baseline".to_owned(), baseline);
+    assert_eq!(job.step("Validate").code(), 0);
+    job.inputs.insert("profile".to_owned(), "nobody".to_owned());
+    assert_eq!(job.step("Validate").code(), 2);
+}
+
+#[test]
+fn what_was_built_is_found_again_by_its_source() {
+    let mut job = Job::new(&[]);
+    let tools = job.at("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("rustc"), "#!/bin/sh\necho 'rustc 1.0.0 (x)'\n").unwrap();
+    fs::set_permissions(tools.join("rustc"), fs::Permissions::from_mode(0o755)).unwrap();
+    job.path = format!("{}:{}", tools.display(), job.path);
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let ran = job.step("Name what is built");
+        assert_eq!(ran.code(), 0, "{}", ran.stderr);
+        keys.push(fs::read_to_string(job.at("output")).unwrap());
+    }
+    assert_eq!(keys[0], keys[1]);
+    assert!(keys[0].starts_with("key=skillbox-Linux-") && keys[0].contains("-1.0.0-"), "{}", keys[0]);
+    // What came out of the cache is not built again: there is no cargo here.
+    fs::create_dir_all(job.at("temp/skillbox/bin")).unwrap();
+    fs::copy(executable(), job.at("temp/skillbox/bin/skillbox")).unwrap();
+    fs::write(tools.join("cargo"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(tools.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(job.step("Install skillbox").code(), 0);
 }
 
 #[test]

@@ -98,42 +98,115 @@ fn with_tools(command: &mut Command, directory: &Path) -> Ran {
     Ran { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// A repository of skills that uses the hook.
+struct Repository {
+    directory: TempDir,
+}
+
+impl Repository {
+    /// With one good skill, committed.
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let (hooks, work) = (directory.path().join("hooks"), directory.path().join("work"));
+        // A repository with the hooks only: what they run is on PATH.
+        fs::create_dir_all(&hooks).unwrap();
+        fs::copy(repository().join(".pre-commit-hooks.yaml"), hooks.join(".pre-commit-hooks.yaml")).unwrap();
+        fs::create_dir_all(&work).unwrap();
+        for repository in [&hooks, &work] {
+            assert_eq!(git(repository, &["init", "--quiet"]).code(), 0);
+        }
+        assert_eq!(git(&hooks, &["add", "."]).code(), 0);
+        assert_eq!(git(&hooks, &["commit", "--quiet", "-m", "Hooks"]).code(), 0);
+        let rev = git(&hooks, &["rev-parse", "HEAD"]).stdout.trim().to_owned();
+        let config = format!(
+            "repos:\n  - repo: {}\n    rev: {rev}\n    hooks:\n      - id: skillbox-validate\n",
+            hooks.display()
+        );
+        fs::write(work.join(".pre-commit-config.yaml"), config).unwrap();
+        let installed = with_tools(Command::new(program()).arg("install"), &work);
+        assert_eq!(installed.code(), 0, "{}{}", installed.stdout, installed.stderr);
+        let new = Self { directory };
+        new.put(
+            "skills/good/SKILL.md",
+            &format!("{HEAD}Run `scripts/main.py`, then read references/more.md.\n"),
+        );
+        new.put("skills/good/scripts/main.py", "print(1)\n");
+        new.put("skills/good/references/more.md", "More.\n");
+        new.passes();
+        new
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let path = self.directory.path().join("work").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn git(&self, args: &[&str]) -> Ran {
+        git(&self.directory.path().join("work"), args)
+    }
+
+    /// Commits everything; the commit is made.
+    #[track_caller]
+    fn passes(&self) {
+        assert_eq!(self.git(&["add", "--all"]).code(), 0);
+        let ran = self.git(&["commit", "-m", "A change"]);
+        assert_eq!(ran.code(), 0, "{}{}", ran.stdout, ran.stderr);
+    }
+
+    /// Commits everything; the commit is not made, and the hook says these things.
+    #[track_caller]
+    fn is_stopped(&self, says: &[&str]) {
+        assert_eq!(self.git(&["add", "--all"]).code(), 0);
+        let ran = self.git(&["commit", "-m", "A change"]);
+        assert_ne!(ran.code(), 0);
+        let told = ran.stdout + &ran.stderr;
+        assert!(says.iter().all(|said| told.contains(said)), "{told}");
+        assert_eq!(self.git(&["reset", "--quiet", "--hard"]).code(), 0);
+    }
+}
+
+const HEAD: &str = "---\nname: good\ndescription: Does things.\n---\n\n";
+
 #[test]
 fn pre_commit_stops_a_commit_with_a_bad_skill() {
     if !require("pre-commit") {
         return;
     }
-    let directory = TempDir::new().unwrap();
-    let (hooks, work) = (directory.path().join("hooks"), directory.path().join("work"));
-    // A repository with the hooks only: what they run is on PATH.
-    fs::create_dir_all(&hooks).unwrap();
-    fs::copy(repository().join(".pre-commit-hooks.yaml"), hooks.join(".pre-commit-hooks.yaml")).unwrap();
-    fs::create_dir_all(work.join("skills/good")).unwrap();
-    for repository in [&hooks, &work] {
-        assert_eq!(git(repository, &["init", "--quiet"]).code(), 0);
+    let work = Repository::new();
+    work.put("skills/good/SKILL.md", &HEAD.replace("good", "Good"));
+    work.is_stopped(&["SB044", "skills/good/SKILL.md"]);
+    assert_eq!(work.git(&["rev-list", "--count", "HEAD"]).stdout.trim(), "1");
+}
+
+#[test]
+fn pre_commit_skips_what_is_in_no_skill() {
+    if !require("pre-commit") {
+        return;
     }
-    assert_eq!(git(&hooks, &["add", "."]).code(), 0);
-    assert_eq!(git(&hooks, &["commit", "--quiet", "-m", "Hooks"]).code(), 0);
-    let rev = git(&hooks, &["rev-parse", "HEAD"]).stdout.trim().to_owned();
-    let config = format!(
-        "repos:\n  - repo: {}\n    rev: {rev}\n    hooks:\n      - id: skillbox-validate\n",
-        hooks.display()
-    );
-    fs::write(work.join(".pre-commit-config.yaml"), config).unwrap();
-    let installed = with_tools(Command::new(program()).arg("install"), &work);
-    assert_eq!(installed.code(), 0, "{}{}", installed.stdout, installed.stderr);
-    let commit = |text: &str| {
-        fs::write(work.join("skills/good/SKILL.md"), text).unwrap();
-        assert_eq!(git(&work, &["add", "."]).code(), 0);
-        git(&work, &["commit", "-m", "A skill"])
-    };
-    fs::create_dir(work.join("skills/good/scripts")).unwrap();
-    fs::write(work.join("skills/good/scripts/main.py"), "print(1)\n").unwrap();
-    let good = commit("---\nname: good\ndescription: Does things.\n---\n\nDo it.\n");
-    assert_eq!(good.code(), 0, "{}{}", good.stdout, good.stderr);
-    let bad = commit("---\nname: Good\ndescription: Does things.\n---\n\nDo it.\n");
-    assert_ne!(bad.code(), 0);
-    let told = bad.stdout + &bad.stderr;
-    assert!(told.contains("SB044") && told.contains("skills/good/SKILL.md"), "{told}");
-    assert_eq!(git(&work, &["rev-list", "--count", "HEAD"]).stdout.trim(), "1");
+    let work = Repository::new();
+    work.put("scripts/deploy.sh", "if\n");
+    work.put("assets/app.css", "a {}\n");
+    work.put("README.md", "[a](no.md)\n");
+    work.passes();
+    // A skill that goes as a whole leaves nothing to check.
+    work.git(&["rm", "--quiet", "-r", "skills/good"]);
+    work.passes();
+}
+
+#[test]
+fn pre_commit_checks_the_skill_around_each_file_also_a_removed_one() {
+    if !require("pre-commit") {
+        return;
+    }
+    let work = Repository::new();
+    let linked = format!("{HEAD}Run `scripts/main.py`, then read [more](references/more.md).\n");
+    work.put("skills/good/SKILL.md", &linked);
+    work.passes();
+    work.git(&["rm", "--quiet", "skills/good/references/more.md"]);
+    work.is_stopped(&["SB123", "references/more.md"]);
+    work.git(&["rm", "--quiet", "skills/good/SKILL.md"]);
+    work.is_stopped(&["SB001", "skills/good"]);
+    work.put("skills/good/requirements.txt", "git+https://example.com/a/b\n");
+    work.is_stopped(&["SB209", "requirements.txt"]);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::OutputPlace;
+use super::Program;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Dev {
@@ -18,5 +18,5 @@ pub(crate) struct Dev {
     #[arg(long)]
     pub(crate) no_test: bool,
     #[command(flatten)]
-    pub(crate) output: OutputPlace,
+    pub(crate) program: Program,
 }

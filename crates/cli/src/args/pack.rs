@@ -33,7 +33,7 @@ pub(crate) struct Pack {
     /// Leave out what .gitignore names, beside what .skillignore names.
     #[arg(long)]
     pub(crate) gitignore: bool,
-    /// Replace a file that is there already.
+    /// Replace an existing file.
     #[arg(long)]
     pub(crate) force: bool,
     /// Say what would be packed, and write nothing.

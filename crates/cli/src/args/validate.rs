@@ -11,9 +11,13 @@ pub(crate) struct Validate {
     /// one, what is here, or the skill around here.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Whose expectations count: octavus, spec (the verdict of skills-ref), claude or lenient.
+    /// Rule profile: octavus, spec (the verdict of skills-ref), claude or lenient.
     #[arg(long, value_name = "NAME", default_value_t = Profile::Octavus, env = "SKILLBOX_PROFILE", hide_env_values = true, hide_possible_values = true)]
     pub(crate) profile: Profile,
+    /// Measure scripts by what this image has: slim, node or office. Without it, by --rootfs or the docker image, where it is
+    /// one of these.
+    #[arg(long = "for", value_name = "IMAGE", value_parser = crate::images::NAMES, env = "SKILLBOX_FOR", hide_env_values = true)]
+    pub(crate) image: Option<String>,
     /// The form of the report. Without it, full; github under GITHUB_ACTIONS; json with --json.
     #[arg(long, value_enum, env = "SKILLBOX_FORMAT", hide_env_values = true)]
     pub(crate) format: Option<ReportFormat>,
@@ -29,7 +33,7 @@ pub(crate) struct Validate {
     /// Do not look at these rules.
     #[arg(long, value_name = "RULE", env = "SKILLBOX_IGNORE", hide_env_values = true, value_delimiter = ',')]
     pub(crate) ignore: Vec<String>,
-    /// Mend what can be mended safely, and report the rest.
+    /// Fix what can be fixed safely, and report the rest.
     #[arg(long)]
     pub(crate) fix: bool,
     /// Show what --fix would change, and change nothing. Exit code 1 when there is something.
@@ -38,9 +42,16 @@ pub(crate) struct Validate {
     /// Look at scripts in a sandbox too: whether they compile, what they import is there, and `--help` works.
     #[arg(long, conflicts_with = "diff")]
     pub(crate) deep: bool,
+    /// The paths are the files of a change: check the skills that they are in and the skills from which git's index removes
+    /// files, and skip files that are in no skill.
+    #[arg(long)]
+    pub(crate) changed: bool,
     /// Findings in this file are known and do not count.
     #[arg(long, value_name = "FILE", env = "SKILLBOX_BASELINE", hide_env_values = true)]
     pub(crate) baseline: Option<PathBuf>,
+    /// Remove from the baseline what is no longer found.
+    #[arg(long, requires = "baseline")]
+    pub(crate) prune: bool,
     /// Write all findings of today into a baseline.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "fix", "diff"])]
     pub(crate) write_baseline: Option<PathBuf>,

@@ -35,6 +35,10 @@ pub(crate) fn execute(command: &Dev, global: &Global, output: Output) -> Result<
         return Err(CommandError::usage("`dev` goes on and on, so it has no one JSON document")
             .hint("`skillbox test --json` gives one"));
     }
+    if command.program.stdin.as_deref() == Some(Path::new("-")) {
+        return Err(CommandError::usage("`--stdin -` is read once, and `dev` runs the script many times")
+            .hint("name a file with what the script reads"));
+    }
     let path = command.path.clone().unwrap_or_else(skills::here);
     let root = folder(&path)?;
     let run = command.run.as_deref().map(words).transpose()?;
@@ -84,7 +88,7 @@ async fn watch(
     output: Output,
     interrupt: &Interrupt,
 ) -> Result<(), CommandError> {
-    let deliver_to = sandboxes::absolute(&command.output.directory)?;
+    let deliver_to = sandboxes::absolute(&command.program.output.directory)?;
     // Watched before the first look, so that nothing that is saved meanwhile is missed.
     let mut watch = Watch::start(root, &deliver_to)?;
     let config = sandboxes::config_of_tests(jobs(None));

@@ -1,12 +1,20 @@
 //! `skillbox diff`: in what two skills differ, folders or bundles.
 //!
+//! Between a folder and a bundle, what counts is what would ship: tests and other files that stay with the author are no
+//! difference.
+//!
 //! Made for a reviewer who does not trust the second skill: whatever is in it is shown escaped, and nothing is left unsaid
 //! because it is no text or too large.
 
 mod lines;
 
+use std::{io::Cursor, path::Path};
+
 use serde_json::{Map, Value, json};
-use skill::{Change, Comparison, FieldChange, FileChange, FileState, Skill, compare};
+use skill::{
+    BundleLimits, Change, Comparison, FieldChange, FileChange, FileState, Links, PackOptions, Skill,
+    TestFiles, compare, pack,
+};
 
 use self::lines::{Hunk, Lines, Text};
 use crate::{
@@ -30,7 +38,13 @@ enum Detail {
 }
 
 pub(crate) fn execute(command: &Diff, output: Output) -> Result<Exit, CommandError> {
-    let (before, after) = (load(&command.before)?, load(&command.after)?);
+    let (mut before, mut after) = (load(&command.before)?, load(&command.after)?);
+    // A bundle is what a folder ships, so beside one the folder is taken as it would ship.
+    match (is_bundle(&command.before), is_bundle(&command.after)) {
+        (true, false) => after = as_packed(&after, &before)?,
+        (false, true) => before = as_packed(&before, &after)?,
+        _ => {}
+    }
     let unreadable = |error| CommandError::of(Kind::User, "SKILL_UNREADABLE", &error);
     let found = compare(&before, &after).map_err(unreadable)?;
     let detail = match (command.name_only, command.stat) {
@@ -59,6 +73,28 @@ pub(crate) fn execute(command: &Diff, output: Output) -> Result<Exit, CommandErr
 /// Loads a skill. Whatever goes wrong is an error: 1 means that they differ.
 fn load(path: &std::path::Path) -> Result<Skill, CommandError> {
     Skill::load(path).map_err(CommandError::from)
+}
+
+fn is_bundle(path: &Path) -> bool {
+    path.is_file() && !path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("SKILL.md"))
+}
+
+/// The skill of a folder as it comes out of a bundle: without what does not ship, and with the modes of a bundle. Tests ship
+/// where the bundle that it is compared with has some.
+fn as_packed(skill: &Skill, bundle: &Skill) -> Result<Skill, CommandError> {
+    let Some(root) = skill.root() else { return Err(CommandError::usage("the skill has no folder")) };
+    let has_tests = bundle.files().iter().any(|file| file.path.starts_with("tests/"));
+    let options = PackOptions {
+        tests: if has_tests { TestFiles::Include } else { TestFiles::LeaveOut },
+        links: Links::CopyInside,
+        ..PackOptions::default()
+    };
+    let limits = BundleLimits::default();
+    let packed = pack(root, skill.name(), &options, &limits).map_err(|error| {
+        CommandError::of(Kind::User, "SKILL_UNREADABLE", &error)
+            .hint("`skillbox pack` says what keeps the folder from being packed")
+    })?;
+    Skill::from_bundle(Cursor::new(packed.bytes), &limits).map_err(CommandError::from)
 }
 
 /// The content of a file where it is there and short enough to be compared by lines.

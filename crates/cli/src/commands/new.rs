@@ -68,7 +68,7 @@ pub(crate) fn execute(command: &New, output: Output) -> Result<Exit, CommandErro
         command.dir.join(name.as_str())
     };
     let taken = |path: &Path| {
-        CommandError::new(Kind::User, "EXISTS", format!("`{}` is there already", path.display()))
+        CommandError::new(Kind::User, "EXISTS", format!("`{}` already exists", path.display()))
             .hint("nothing is replaced; choose another name or another `--dir`")
     };
     if fs::symlink_metadata(&folder).is_ok() {

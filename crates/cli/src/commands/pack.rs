@@ -190,7 +190,7 @@ fn time(epoch: Option<OsString>) -> Result<u64, CommandError> {
 fn write(path: &Path, bytes: &[u8], force: bool) -> Result<Written, CommandError> {
     let failed = |error: &io::Error| CommandError::io(format!("cannot write `{}`", path.display()), error);
     let there = || {
-        let message = format!("`{}` is there already and is another one", path.display());
+        let message = format!("`{}` already exists with different contents", path.display());
         CommandError::new(Kind::User, "EXISTS", message).hint("`--force` replaces it")
     };
     match fs::symlink_metadata(path) {

@@ -60,13 +60,13 @@ pub(crate) fn execute(
 }
 
 /// What is read before anything starts.
-struct Prepared {
-    inputs: Vec<InputFile>,
-    stdin: Option<Bytes>,
+pub(crate) struct Prepared {
+    pub(crate) inputs: Vec<InputFile>,
+    pub(crate) stdin: Option<Bytes>,
 }
 
 impl Prepared {
-    fn read(program: &Program) -> Result<Self, CommandError> {
+    pub(crate) fn read(program: &Program) -> Result<Self, CommandError> {
         let inputs = program.inputs.iter().map(InputSpec::read).collect::<Result<_, _>>()?;
         let stdin = match &program.stdin {
             None => None,
@@ -111,13 +111,7 @@ async fn run(
 ) -> Result<Done, CommandError> {
     let Job { tool, mut args, labels, catalog } = job;
     args["timeout"] = json!(milliseconds(program.timeout));
-    let declaration = Declaration {
-        lifetime: Some(program.timeout.saturating_add(AROUND)),
-        limits: LimitsWanted { memory_bytes: Some(program.memory), ..LimitsWanted::default() },
-        env: program.env.clone(),
-        inputs: prepared.inputs,
-        ..Declaration::default()
-    };
+    let declaration = declaration(program, prepared.inputs);
     let cancel = interrupt.token();
     let one = OneRunner::start(global, catalog, output, interrupt).await?;
     tokio::select! {
@@ -179,6 +173,17 @@ async fn run(
     Ok(Done { trigger: trigger.to_string(), labels, answer, ran, took, delivered, kept, hint })
 }
 
+/// What a trigger says in which the program runs.
+pub(crate) fn declaration(program: &Program, inputs: Vec<InputFile>) -> Declaration {
+    Declaration {
+        lifetime: Some(program.timeout.saturating_add(AROUND)),
+        limits: LimitsWanted { memory_bytes: Some(program.memory), ..LimitsWanted::default() },
+        env: program.env.clone(),
+        inputs,
+        ..Declaration::default()
+    }
+}
+
 /// The one call of a trigger.
 pub(crate) fn call(tool: ToolName, args: Value) -> ToolCall {
     ToolCall {
@@ -191,7 +196,11 @@ pub(crate) fn call(tool: ToolName, args: Value) -> ToolCall {
     }
 }
 
-async fn deliver(answer: &CallAnswer, program: &Program, store: &dyn ArtifactStore) -> Vec<Delivered> {
+pub(crate) async fn deliver(
+    answer: &CallAnswer,
+    program: &Program,
+    store: &dyn ArtifactStore,
+) -> Vec<Delivered> {
     let files = &answer.report.files;
     if program.no_output {
         let unwanted =
@@ -338,8 +347,7 @@ impl Done {
 
     fn note_ending(&self, program: &Program, output: Output) {
         if self.ran.termination == Termination::TimedOut {
-            output
-                .warn(&format!("the program was stopped: its {} were over", show_duration(program.timeout)));
+            output.warn(&format!("the program timed out after {}", show_duration(program.timeout)));
         } else if self.ran.out_of_memory.is_some() {
             output.warn(&format!(
                 "the program was killed: its {} of memory were full",

@@ -7,7 +7,7 @@ use tool::{PromptNetwork, PromptSettings, PromptSkill, prompt};
 use crate::{args::Prompt, error::CommandError, exit::Exit, output, output::Output, skills};
 
 pub(crate) fn execute(command: &Prompt, output: Output) -> Result<Exit, CommandError> {
-    let skills: Vec<PromptSkill> = skills::load(&command.skills)?
+    let skills: Vec<PromptSkill> = skills::load_all(&command.skills, output)?
         .iter()
         .map(|skill| PromptSkill {
             name: skill.name().to_string(),

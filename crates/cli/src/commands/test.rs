@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use skill_test::{CaseReport, Counts, Options, Selected, Status};
 
 use crate::{
+    annotations,
     args::{Global, Test},
     error::{CommandError, Kind},
     escape,
@@ -72,7 +73,7 @@ pub(crate) fn execute(command: &Test, global: &Global, output: Output) -> Result
     })?;
     let took = begin.elapsed();
     if let Some(file) = &command.junit {
-        write_junit(file, &cases, &ran.reports, took)?;
+        write_junit(file, &cases, &ran.reports, &collected.places(), took)?;
     }
     if output.json {
         let places = collected.places();
@@ -258,7 +259,23 @@ fn tell(
     if let Some(kept) = kept {
         text.push_str(&format!("      {DIM}kept in {}{DIM:#}\n", files::shown(kept)));
     }
+    if annotations::are_read() {
+        text.push_str(&annotation(case, report, show.places));
+    }
     output::print(&text)
+}
+
+/// What makes GitHub Actions show a failure at its place; nothing where there is none.
+fn annotation(case: &Selected, report: &CaseReport, places: &Place) -> String {
+    let Some(failure) = report.failures.first() else { return String::new() };
+    let title = format!("{} › {}", case.suite.skill.name(), case.case().name);
+    let place = format!(
+        "file={},line={}",
+        annotations::property(&places.in_repository(case)),
+        failure.span.start.line
+    );
+    let (title, message) = (annotations::property(&title), annotations::data(&failure.message));
+    format!("::error {place},title={title}::{message}\n")
 }
 
 /// Keeps the output files of a case that failed, where that is asked for and there are any.
@@ -290,10 +307,11 @@ fn write_junit(
     file: &Path,
     cases: &[Selected],
     reports: &[CaseReport],
+    places: &Place,
     took: Duration,
 ) -> Result<(), CommandError> {
     let all: Vec<_> = cases.iter().cloned().zip(reports.iter().cloned()).collect();
-    let xml = skill_test::junit(&all, took)
+    let xml = skill_test::junit(&all, took, &|case| places.in_repository(case))
         .map_err(|error| CommandError::of(Kind::Internal, "INTERNAL", &error))?;
     std::fs::write(file, xml)
         .map_err(|error| CommandError::io(format!("`{}` cannot be written", file.display()), &error))

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) fn execute(command: &Tools, output: Output) -> Result<Exit, CommandError> {
-    let (_, slugs) = skills::catalog(skills::load(&command.skills)?);
+    let (_, slugs) = skills::catalog(skills::load_all(&command.skills, output)?);
     let style = match command.style {
         Style::Octavus => DefinitionStyle::Octavus,
         Style::Openai => DefinitionStyle::OpenAi,

@@ -97,7 +97,7 @@ pub(crate) fn execute(command: &Unpack, output: Output) -> Result<Exit, CommandE
     output::print(&text)?;
     if skill.is_err() {
         let place = escape::line(&place.to_string_lossy());
-        output.hint(&format!("this is no valid skill; `skillbox validate {place}` says why"));
+        output.hint(&format!("this is not a valid skill; `skillbox validate {place}` says why"));
     }
     Ok(Exit::OK)
 }
@@ -154,7 +154,7 @@ fn free(place: PathBuf) -> Result<PathBuf, CommandError> {
 }
 
 fn occupied(place: &Path) -> CommandError {
-    CommandError::new(Kind::User, "EXISTS", format!("`{}` is there already", place.display()))
+    CommandError::new(Kind::User, "EXISTS", format!("`{}` already exists", place.display()))
         .hint("name another folder with `-o`; nothing is ever unpacked over something else")
 }
 

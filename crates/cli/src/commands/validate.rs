@@ -6,27 +6,31 @@
 //! | module | is |
 //! |---|---|
 //! | `targets` | which skills are meant by the paths |
+//! | `changed` | which skills a change touches |
 //! | `report` | what was found about one skill |
 //! | `mend` | what fixes would change, shown or written |
 //! | `format` | the forms of a report |
 
+mod changed;
 mod format;
 mod mend;
 mod report;
 mod targets;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
-use skill::Severity;
+use skill::{Rule, Severity};
 use validate::{Baseline, Options, check_collection};
 
 use self::report::Report;
 use crate::{
+    annotations,
     args::{Global, ReportFormat, Validate},
     commands::rules,
     deep,
@@ -45,15 +49,24 @@ const MAX_ROUNDS: usize = 5;
 
 pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Result<Exit, CommandError> {
     let begin = Instant::now();
-    if command.deep && command.paths.iter().any(|path| path == Path::new("-")) {
-        return Err(CommandError::usage("`--deep` needs a folder or a bundle, not standard input"));
+    if let Some(option) = [("--deep", command.deep), ("--changed", command.changed)]
+        .into_iter()
+        .find_map(|(name, given)| given.then_some(name))
+        && command.paths.iter().any(|path| path == Path::new("-"))
+    {
+        return Err(CommandError::usage(format!("`{option}` needs paths, not standard input")));
     }
+    let image = command.image.as_deref().or_else(|| images::asked_for(global));
     let options = Options {
         profile: command.profile,
         selection: rules::selection(&command.select, &command.ignore)?,
-        environment: images::environment(global),
+        environment: images::environment(image),
     };
-    let targets = targets::find(&skills::named_or_here(&command.paths))?;
+    let targets = if command.changed {
+        changed::find(&command.paths)
+    } else {
+        targets::find(&skills::named_or_here(&command.paths))?
+    };
     let mut reports = check(&targets, &options, output)?;
     if command.diff {
         return mend::show(&reports, output);
@@ -75,8 +88,9 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
     if let Some(path) = &command.write_baseline {
         return write_baseline(path, &reports, output);
     }
+    let obsolete = if command.prune { Obsolete::Removed } else { Obsolete::Told };
     let known = match &command.baseline {
-        Some(path) => known(path, &mut reports)?,
+        Some(path) => known(path, &mut reports, &options, obsolete, output)?,
         None => 0,
     };
     let format = format_of(command, output);
@@ -93,7 +107,8 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
         None => output::print(&text)?,
     }
     if !(output.json || one_document) {
-        output.note(&summary(&reports, mended, known, begin.elapsed()));
+        let strictness = if command.strict { Strictness::WarningsFail } else { Strictness::ErrorsFail };
+        output.note(&summary(&reports, Counted { mended, known, image, strictness }, begin.elapsed()));
     }
     deep?;
     let failed = reports.iter().flat_map(Report::findings).any(|finding| fails(finding.diagnostic.severity));
@@ -105,11 +120,7 @@ fn format_of(command: &Validate, output: Output) -> ReportFormat {
         Some(format) => format,
         None if output.json => ReportFormat::Json,
         // A log that people read is not only annotations; where there is a terminal, nobody collects them.
-        None if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
-            && !std::io::IsTerminal::is_terminal(&std::io::stdout()) =>
-        {
-            ReportFormat::Github
-        }
+        None if annotations::are_read() => ReportFormat::Github,
         None => ReportFormat::Full,
     }
 }
@@ -180,13 +191,10 @@ fn write_baseline(path: &Path, reports: &[Report], output: Output) -> Result<Exi
     let mut baseline = Baseline::default();
     for report in reports {
         for finding in report.findings() {
-            baseline.add(&report.key(), &finding.diagnostic, &finding.line);
+            baseline.add(&report.key(folder_of(path)), &finding.diagnostic, &finding.line);
         }
     }
-    let text = serde_json::to_string_pretty(&baseline.to_file())
-        .map_err(|error| CommandError::of(Kind::Internal, "INTERNAL", &error))?;
-    std::fs::write(path, text + "\n")
-        .map_err(|error| CommandError::io(format!("`{}` cannot be written", path.display()), &error))?;
+    store_baseline(path, &baseline)?;
     output.note(&format!(
         "wrote {} to {}; check against it with `--baseline {}`",
         counted(baseline.len(), "finding"),
@@ -196,8 +204,34 @@ fn write_baseline(path: &Path, reports: &[Report], output: Output) -> Result<Exi
     Ok(Exit::OK)
 }
 
-/// Takes out what the baseline has, and says how much that was.
-fn known(path: &Path, reports: &mut [Report]) -> Result<usize, CommandError> {
+fn store_baseline(path: &Path, baseline: &Baseline) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(&baseline.to_file())
+        .map_err(|error| CommandError::of(Kind::Internal, "INTERNAL", &error))?;
+    std::fs::write(path, text + "\n")
+        .map_err(|error| CommandError::io(format!("`{}` cannot be written", path.display()), &error))
+}
+
+/// The directory that a baseline's paths begin at: its own, so that it means the same from everywhere.
+fn folder_of(baseline: &Path) -> &Path {
+    baseline.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What becomes of entries of a baseline that nothing is found for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obsolete {
+    Told,
+    Removed,
+}
+
+/// Takes out what the baseline has, and says how much that was. Entries that no longer have a finding are told, or removed
+/// from the file.
+fn known(
+    path: &Path,
+    reports: &mut [Report],
+    options: &Options,
+    obsolete_are: Obsolete,
+    output: Output,
+) -> Result<usize, CommandError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| CommandError::io(format!("`{}` cannot be read", path.display()), &error))?;
     let mut baseline =
@@ -205,15 +239,57 @@ fn known(path: &Path, reports: &mut [Report]) -> Result<usize, CommandError> {
             CommandError::of(Kind::Configuration, "BASELINE", &error)
                 .hint("write it anew with `--write-baseline`")
         })?;
-    let before = baseline.len();
+    let (whole, before) = (baseline.clone(), baseline.len());
+    let base = folder_of(path);
+    let mut checked = BTreeSet::new();
     for report in reports {
-        let key = report.key();
+        let key = report.key(base);
         report.retain(|finding| !baseline.take(&key, &finding.diagnostic, &finding.line));
+        checked.insert(key);
     }
-    Ok(before - baseline.len())
+    let taken = before - baseline.len();
+    // What was not looked at may still be there.
+    let is_obsolete = |skill: &str, rule: &str| {
+        let was_checked = checked.contains(skill) || !base.join(skill).exists();
+        was_checked && Rule::find(rule).is_none_or(|rule| options.looks_at(rule))
+    };
+    let obsolete = baseline.only(is_obsolete);
+    if !obsolete.is_empty() {
+        let entries = counted(obsolete.len(), "finding");
+        if obsolete_are == Obsolete::Removed {
+            store_baseline(path, &whole.without(&obsolete))?;
+            output.note(&format!("removed {entries} from {} that are gone", path.display()));
+        } else {
+            output.note(&format!(
+                "{entries} in {} are gone; `--prune` removes them from the file",
+                path.display()
+            ));
+        }
+    }
+    Ok(taken)
 }
 
-fn summary(reports: &[Report], mended: usize, known: usize, took: Duration) -> String {
+/// What fails a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strictness {
+    ErrorsFail,
+    WarningsFail,
+}
+
+/// What a summary says beside the findings.
+#[derive(Debug)]
+struct Counted<'run> {
+    /// Findings that were fixed.
+    mended: usize,
+    /// Findings that the baseline has.
+    known: usize,
+    /// What scripts were measured by.
+    image: Option<&'run str>,
+    strictness: Strictness,
+}
+
+fn summary(reports: &[Report], counted_: Counted<'_>, took: Duration) -> String {
+    let Counted { mended, known, image, strictness } = counted_;
     let count = |wanted: Severity| {
         let findings = reports.iter().flat_map(Report::findings);
         findings.filter(|finding| finding.diagnostic.severity == wanted).count()
@@ -225,6 +301,12 @@ fn summary(reports: &[Report], mended: usize, known: usize, took: Duration) -> S
         counted(count(Severity::Warning), "warning"),
         counted(skills, "skill")
     );
+    if let Some(image) = image {
+        text.push_str(&format!(" for {image}"));
+    }
+    if strictness == Strictness::WarningsFail && count(Severity::Error) == 0 && count(Severity::Warning) > 0 {
+        text.push_str("; warnings count as errors");
+    }
     let fixable =
         reports.iter().flat_map(Report::findings).filter(|finding| finding.diagnostic.fix.is_some());
     let mut more = Vec::new();
@@ -233,7 +315,7 @@ fn summary(reports: &[Report], mended: usize, known: usize, took: Duration) -> S
         fixable => more.push(format!("{fixable} fixable with `--fix`")),
     }
     if mended > 0 {
-        more.push(format!("{mended} mended"));
+        more.push(format!("{mended} fixed"));
     }
     if known > 0 {
         more.push(format!("{known} in the baseline"));

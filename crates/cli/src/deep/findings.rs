@@ -93,9 +93,7 @@ impl Found {
             FoundKind::Syntax => diagnostic(Rule::SYNTAX_ERROR, format!("in a sandbox: {message}")),
             FoundKind::Missing => {
                 let found = format!("in a sandbox, the module `{module}` is not there");
-                let package = validate::package_of(&module);
-                diagnostic(Rule::SMOKE_TEST, found)
-                    .with_help(format!("add `{package}` to requirements.txt or to the script's own metadata"))
+                diagnostic(Rule::SMOKE_TEST, found).with_help(validate::advice_for(&module))
             }
             FoundKind::Local => {
                 let found = format!("in a sandbox, `{module}` of the skill is not found from here");

@@ -42,9 +42,13 @@ def imports(node):
     return any(isinstance(part, (ast.Import, ast.ImportFrom)) for part in ast.walk(node))
 
 
+DEFINITIONS = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
 def needed(body):
-    """The statements at the top that import, and those that change where imports are looked for."""
+    """The statements at the top that import, those that change where imports are looked for, and what both may use."""
     last = max((index for index, node in enumerate(body) if mentions(node, "path") and mentions(node, "sys")), default=-1)
+    final = max((index for index, node in enumerate(body) if imports(node) and not is_main(node)), default=-1)
     for index, node in enumerate(body):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield node, True
@@ -52,6 +56,9 @@ def needed(body):
             yield node, True
         elif isinstance(node, ast.If) and not is_main(node) and imports(node) and mentions(node.test, "sys"):
             yield node, True
+        elif index < final and isinstance(node, DEFINITIONS):
+            # A handler of a failed import may define a stand-in by what was set before.
+            yield node, False
         elif index <= last and isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr, ast.If, ast.For)) and not is_main(node):
             yield node, False
 
@@ -153,7 +160,8 @@ def child(path, notes):
         try:
             exec(compile(ast.Module([node], []), "<script>", "exec"), module.__dict__)
         except BaseException as error:
-            if counts:
+            # A name is missing since not everything before was run; the script itself has it.
+            if counts and not isinstance(cause_of(error), NameError):
                 note({"found": {"line": line_of(cause_of(error), node), **explain(error, node)}})
     note({"done": True})
 

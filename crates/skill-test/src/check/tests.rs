@@ -130,7 +130,7 @@ async fn how_a_program_ends() {
             ("network: none", "expected no attempt to reach the network, but the kernel counted 2"),
             ("exit_code: 1", "expected exit code 1, got 0"),
             ("exit_code: '!=0'", "expected exit code other than 0, got 0"),
-            ("timed_out: true", "expected its time to be over, got exit code 0"),
+            ("timed_out: true", "expected a timeout, got exit code 0"),
             ("out_of_memory: true", "expected it to be killed for memory, got exit code 0"),
         ],
     )
@@ -153,10 +153,10 @@ async fn how_a_program_ends() {
             "timed_out: true, stderr: { contains: timed out }",
         ],
         &[
-            ("stdout: ''", "expected exit code 0, got 124: its 3.0 s were over"),
+            ("stdout: ''", "expected exit code 0, got 124: timed out after 3.0 s"),
             (
                 "exit_code: 124, timed_out: false",
-                "expected its time not to be over, got exit code 124: its 3.0 s were over",
+                "expected no timeout, got exit code 124: timed out after 3.0 s",
             ),
         ],
     )

@@ -137,7 +137,7 @@ fn pattern(node: &Node, path: &str, problems: &mut Problems) -> Option<(String, 
     match GlobBuilder::new(inner).literal_separator(true).build() {
         Ok(glob) => Some((inner.to_owned(), glob.compile_matcher())),
         Err(error) => {
-            problems.add(node.span, format!("this is no pattern: {}", error.kind()));
+            problems.add(node.span, format!("invalid pattern: {}", error.kind()));
             None
         }
     }

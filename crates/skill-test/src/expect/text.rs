@@ -87,7 +87,7 @@ pub(crate) fn of_fields(fields: &Fields<'_>, problems: &mut Problems) -> Vec<At<
                     let told = error.to_string();
                     let why =
                         told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                    problems.add(pattern.span, format!("this is no regular expression: {why}"));
+                    problems.add(pattern.span, format!("invalid regular expression: {why}"));
                 }
             }
         }

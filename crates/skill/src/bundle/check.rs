@@ -11,7 +11,7 @@ use super::{
     error::{BundleError, EntryName, NotRegular, PathProblem},
     layout::Entry,
 };
-use crate::name::is_windows_device;
+use crate::{ignored::is_sample, name::is_windows_device};
 
 /// What to unpack, and from where.
 #[derive(Debug)]
@@ -66,11 +66,12 @@ pub(super) fn plan(entries: Vec<Entry>, limits: &BundleLimits) -> Result<Plan, B
     Ok(Plan { entries, top })
 }
 
-/// The name as text. Without the UTF-8 mark, readers guess one of many code pages.
+/// The name as text. Bytes that are UTF-8 are taken for it, marked or not: `zip` on Linux writes them without the mark. Of
+/// anything else nobody knows which of many code pages is meant.
 fn entry_name(entry: &Entry) -> Result<String, BundleError> {
     match std::str::from_utf8(&entry.raw_name) {
-        Ok(name) if name.is_ascii() || entry.has_utf8_flag() => Ok(name.to_owned()),
-        _ => Err(BundleError::NameEncoding { name: entry.name() }),
+        Ok(name) => Ok(name.to_owned()),
+        Err(_) => Err(BundleError::NameEncoding { name: entry.name() }),
     }
 }
 
@@ -215,7 +216,8 @@ fn check_sizes(entries: &[Entry], limits: &BundleLimits) -> Result<(), BundleErr
     Ok(())
 }
 
-/// Finds the folder that `SKILL.md` is in: the root, or the only top folder.
+/// Finds the folder that `SKILL.md` is in: the root, or the only top folder. Further ones are files like any other only
+/// where samples are kept; anywhere else two readers could see two skills.
 fn find_skill(named: &[(String, bool)]) -> Result<Option<String>, BundleError> {
     let wanted = || named.iter().filter(|(path, _)| !is_junk(path));
     let mut found: Vec<&str> = wanted()
@@ -224,16 +226,18 @@ fn find_skill(named: &[(String, bool)]) -> Result<Option<String>, BundleError> {
         })
         .map(|(path, _)| path.as_str())
         .collect();
-    found.sort_unstable();
-    let path = match found.as_slice() {
-        [] => return Err(BundleError::SkillFileMissing),
-        [path] => *path,
-        several => {
-            return Err(BundleError::SeveralSkillFiles {
-                paths: several.iter().copied().map(EntryName::from).collect(),
-            });
-        }
+    found.sort_unstable_by_key(|path| (path.matches('/').count(), *path));
+    let Some((path, others)) = found.split_first() else { return Err(BundleError::SkillFileMissing) };
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let inside = |other: &str| match folder {
+        "" => Some(other.to_owned()),
+        folder => Some(other.strip_prefix(folder)?.strip_prefix('/')?.to_owned()),
     };
+    if !others.iter().all(|other| inside(other).is_some_and(|inner| is_sample(&inner))) {
+        return Err(BundleError::SeveralSkillFiles {
+            paths: found.iter().copied().map(EntryName::from).collect(),
+        });
+    }
     match path.split_once('/') {
         None => Ok(None),
         Some((top, rest)) if !rest.contains('/') => {
@@ -243,10 +247,10 @@ fn find_skill(named: &[(String, bool)]) -> Result<Option<String>, BundleError> {
             if wanted().all(|(path, _)| below_top(path)) {
                 Ok(Some(top.to_owned()))
             } else {
-                Err(BundleError::SkillFileNested { path: path.into() })
+                Err(BundleError::SkillFileNested { path: (*path).into() })
             }
         }
-        Some(_) => Err(BundleError::SkillFileNested { path: path.into() }),
+        Some(_) => Err(BundleError::SkillFileNested { path: (*path).into() }),
     }
 }
 

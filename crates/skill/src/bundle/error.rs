@@ -118,8 +118,8 @@ pub enum BundleError {
         /// The most allowed.
         limit: usize,
     },
-    /// The name is not marked as UTF-8, or its two forms disagree.
-    #[error("the name `{name}` is not plain UTF-8, so that readers may see different names")]
+    /// The name is not UTF-8, or its two forms disagree.
+    #[error("the name `{name}` is not UTF-8, so readers may see different names")]
     NameEncoding {
         /// The entry, as far as it can be read.
         name: EntryName,
@@ -322,7 +322,7 @@ impl BundleError {
             Self::SeveralSkillFiles { .. } => {
                 "pack each skill on its own; this looks like a collection or a plugin"
             }
-            Self::NameEncoding { .. } => "use ASCII file names, or a packer that marks names as UTF-8",
+            Self::NameEncoding { .. } => "pack the folder with `skillbox pack`, which writes names as UTF-8",
             Self::NotRegular { .. } => "replace links by copies of the files",
             Self::Encrypted { .. } => "pack without a password",
             _ => "pack the skill's folder again with a common ZIP tool",

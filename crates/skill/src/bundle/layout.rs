@@ -26,7 +26,6 @@ const FLAG_ENCRYPTED: u16 = 1;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 const FLAG_PATCH: u16 = 1 << 5;
 const FLAG_STRONG_ENCRYPTION: u16 = 1 << 6;
-const FLAG_UTF8: u16 = 1 << 11;
 const FLAG_MASKED_HEADERS: u16 = 1 << 13;
 /// Hints for the speed of the compressor; writers fill them in differently in the two headers.
 const FLAG_HINTS: u16 = 0b110;
@@ -58,10 +57,6 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn name(&self) -> EntryName {
         EntryName::new(&self.raw_name)
-    }
-
-    pub(super) fn has_utf8_flag(&self) -> bool {
-        self.flags & FLAG_UTF8 != 0
     }
 }
 

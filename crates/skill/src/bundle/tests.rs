@@ -346,15 +346,19 @@ fn ar007_names_that_readers_decode_differently() {
         (header.name, header.flags) = (b"r\x82sum\x82".to_vec(), 0);
     }
     refused(&with(item), "AR007", |error| matches!(error, BundleError::NameEncoding { .. }));
-    // Marked as UTF-8, but not; UTF-8, but not marked.
+    // Marked as UTF-8, but not.
     let mut item = Item::file("x", b"x");
     for header in [&mut item.local, &mut item.central] {
         header.name = b"a\xff".to_vec();
     }
     refused(&with(item), "AR007", |error| matches!(error, BundleError::NameEncoding { .. }));
-    let mut item = Item::file("é", b"x");
-    (item.local.flags, item.central.flags) = (0, 0);
-    refused(&with(item), "AR007", |error| matches!(error, BundleError::NameEncoding { .. }));
+    // UTF-8, but not marked, as `zip -r` on Linux writes it.
+    for name in ["é", "報告.md"] {
+        let mut item = Item::file(name, b"x");
+        (item.local.flags, item.central.flags) = (0, 0);
+        let (_parent, unpacked) = accepted(&with(item).build());
+        assert!(unpacked.files().iter().any(|file| file.path == name), "{name}");
+    }
     // A second name in an extra field, in either header.
     let field = |name: &[u8], other: &[u8]| {
         let content = [&[1][..], &crc32fast::hash(name).to_le_bytes(), other].concat();
@@ -572,6 +576,18 @@ fn the_place_of_skill_md_is_clear() {
         "SB005",
         |error| matches!(error, BundleError::SeveralSkillFiles { paths } if paths.len() == 2),
     );
+    for several in [
+        &["SKILL.md", "sub/SKILL.md"][..],
+        &["a/SKILL.md", "a/references/other/SKILL.md"],
+        &["a/SKILL.md", "assets/b/SKILL.md"],
+    ] {
+        refused(&names(several), "SB005", |error| matches!(error, BundleError::SeveralSkillFiles { .. }));
+    }
+    // A sample of a skill is a file like any other.
+    let samples = names(&["a/SKILL.md", "a/assets/b/SKILL.md", "a/references/examples/skill.md"]).build();
+    let (_parent, unpacked) = accepted(&samples);
+    assert_eq!(unpacked.top(), Some("a"));
+    assert!(unpacked.root().join("assets/b/SKILL.md").is_file());
     let (_parent, unpacked) = accepted(&names(&["a/SKILL.md", "a/b/c", "__MACOSX/x", "._a"]).build());
     assert_eq!(unpacked.top(), Some("a"));
     assert!(unpacked.root().join("b/c").is_file());

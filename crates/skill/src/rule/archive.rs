@@ -34,10 +34,10 @@ super::rules! { Archive:
         "a component of 300 bytes",
         "my-skill/references/long-story.md";
     ARCHIVE_NAME_ENCODING = "AR007" "archive-name-encoding" [E E E E]
-        "A name is not marked as UTF-8, or its two forms disagree.",
+        "A name is not UTF-8, or its two forms disagree.",
         "Readers see different names for the same entry.",
         "a name in code page 437",
-        "a name in ASCII, or in UTF-8 and marked so";
+        "a name in UTF-8, as `skillbox pack` writes it";
     ARCHIVE_DUPLICATE = "AR008" "archive-duplicate" [E E E E]
         "A path occurs twice.",
         "One reader takes the first, another the last.",

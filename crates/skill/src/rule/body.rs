@@ -56,7 +56,7 @@ super::rules! { Body:
         "Skills run on Linux, where a backslash does not separate directories.",
         "[API](references\\api.md)",
         "[API](references/api.md)";
-    HOST_PATH = "SB131" "host-path" [W W W W]
+    HOST_PATH = "SB131" "host-path" [W W N W]
         "A path or variable exists in another product only.",
         "Where each product keeps skills and results differs; paths relative to the skill work everywhere.",
         "python3 ~/.claude/skills/qr/scripts/run.py",

@@ -131,7 +131,7 @@ super::rules! { Fields:
         "The standard has a map of text to text; readers drop anything else.",
         "metadata: docs",
         "metadata:\n  team: docs";
-    METADATA_VALUE = "SB081" "metadata-value" [W W W W]
+    METADATA_VALUE = "SB081" "metadata-value" [I I I I]
         "A value in the metadata is not text.",
         "The standard has text to text; lists and maps are written out differently by every reader.",
         "metadata:\n  tags:\n    - a\n    - b",

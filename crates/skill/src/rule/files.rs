@@ -21,9 +21,9 @@ super::rules! { Files:
         "Where file names ignore case only one of them survives, and clients may read different ones.",
         "my-skill/SKILL.md and my-skill/skill.md",
         "my-skill/SKILL.md alone";
-    SKILL_FILE_SEVERAL = "SB005" "skill-file-several" [W W E W]
-        "There are further `SKILL.md` below the root.",
-        "Uploads take one skill a bundle, and a loader may find the inner ones as skills of their own.",
+    SKILL_FILE_SEVERAL = "SB005" "skill-file-several" [E W E W]
+        "There is a second `SKILL.md` below the root, and not among samples.",
+        "A bundle holds one skill: with two, readers could disagree on which it is, so such a bundle is neither packed nor taken. Below `assets`, `examples`, `templates` or `tests` it is a file like any other.",
         "my-skill/SKILL.md and my-skill/extra/SKILL.md",
         "my-skill/SKILL.md and my-skill/references/extra.md";
     NOT_UTF8 = "SB006" "not-utf8" [E E E E]

@@ -61,7 +61,7 @@ super::rules! { Frontmatter:
         "This platform takes them there; the standard wants them below `metadata`, and the reference library refuses them elsewhere.",
         "version: 1.0.0",
         "metadata:\n  version: \"1.0.0\"";
-    CLIENT_FIELD = "SB032" "client-field" [W E W W]
+    CLIENT_FIELD = "SB032" "client-field" [W E I I]
         "A field that only one client knows.",
         "Claude Code acts on it, everybody else ignores or refuses it.",
         "argument-hint: FILE",

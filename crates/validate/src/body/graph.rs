@@ -304,19 +304,15 @@ impl<'a> Graph<'a> {
             if paths.len() <= MAX_EACH {
                 for path in paths {
                     findings.push(
-                        Diagnostic::new(
-                            Rule::FILE_UNREFERENCED,
-                            Location::file(path),
-                            "no file mentions this one",
-                        )
-                        .with_help(help),
+                        Diagnostic::new(Rule::FILE_UNREFERENCED, Location::file(path), "unreferenced file")
+                            .with_help(help),
                     );
                 }
                 continue;
             }
             let place =
                 if folder.is_empty() { "the skill's root".to_owned() } else { format!("`{folder}/`") };
-            let message = format!("no file mentions this one and {} others in {place}", paths.len() - 1);
+            let message = format!("unreferenced file, and {} more in {place}", paths.len() - 1);
             findings.extend(paths.first().map(|path| {
                 Diagnostic::new(Rule::FILE_UNREFERENCED, Location::file(*path), message).with_help(
                     "say in `SKILL.md` when to use them, or delete them; naming the directory is enough",
@@ -475,11 +471,11 @@ mod tests {
             shown(&files),
             [
                 "README.md: info[SB133]: `README.md` is for people, and nothing in the skill mentions it",
-                "script/x.py: warning[SB127]: no file mentions this one",
+                "script/x.py: warning[SB127]: unreferenced file",
                 "script/x.py: info[SB135]: `script/` is no directory that the standard names",
-                "scripts/old.py: warning[SB127]: no file mentions this one",
-                "scripts/older.py: warning[SB127]: no file mentions this one",
-                "themes/a.md: warning[SB127]: no file mentions this one and 3 others in `themes/`",
+                "scripts/old.py: warning[SB127]: unreferenced file",
+                "scripts/older.py: warning[SB127]: unreferenced file",
+                "themes/a.md: warning[SB127]: unreferenced file, and 3 more in `themes/`",
                 "themes/a.md: info[SB135]: `themes/` is no directory that the standard names",
             ]
         );

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use skill::{Diagnostic, Edit, Rule};
 
-use super::{MAX_EACH_FILE, is_material};
+use super::{MAX_EACH_FILE, is_for_people, is_material};
 use crate::{
     markdown::Link,
     paths::{Paths, Target, decoded, extension, folder, is_placeholder},
@@ -17,7 +17,8 @@ static FORM: Pattern = Pattern::new(r"(?m)\[[A-Z][a-z][^\]\[\n]*\](?:[^(\[:]|$)"
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let paths = Paths::new(subject.draft);
-    for path in subject.documents().filter(|path| !is_material(path)) {
+    // What is for people may lead to what only the repository has.
+    for path in subject.documents().filter(|path| !is_material(path) && !is_for_people(path)) {
         let Some((text, markdown)) = subject.markdown(path) else { continue };
         let reader = Reader { subject, paths: &paths, text };
         for diagnostic in markdown.links.iter().filter_map(|link| reader.look_at(link)).take(MAX_EACH_FILE) {
@@ -94,7 +95,7 @@ impl Reader<'_> {
                 }
                 // `[text](url)` shows how links are written, and a line with `[Description]` is a form to be filled in.
                 let is_form = FORM.is_match(self.text.line_around(link.target.start));
-                if is_form || !file.contains(['.', '/', '\\']) {
+                if is_form || !self.looks_like_path(file) {
                     return None;
                 }
                 let message = format!("`{}` is not in the skill", shown(file));
@@ -105,6 +106,20 @@ impl Reader<'_> {
                 })
             }
         }
+    }
+
+    /// Whether a target that leads nowhere was meant as one of the skill's files: it has an extension, or begins where the
+    /// skill has a directory. `[0,2,4](MON/WED/FRI)` and `[x](a/b)` are formulas and forms.
+    fn looks_like_path(&self, file: &str) -> bool {
+        let extension = extension(file);
+        let is_extension = (1..=8).contains(&extension.len())
+            && extension.chars().all(|character| character.is_ascii_alphanumeric())
+            && extension.chars().any(|character| character.is_ascii_alphabetic());
+        let top = file.trim_start_matches("./").split('/').next().unwrap_or_default();
+        // `undefined` is what a generator of documents writes for a page that it did not find.
+        is_extension && !file.contains([',', '(', ' ', '=', '@'])
+            || file == "undefined"
+            || file.contains('/') && (file.starts_with('.') || self.paths.has_directory(top))
     }
 
     fn resolve(&self, file: &str) -> Target<'_> {
@@ -229,6 +244,7 @@ mod tests {
             "`[a](no.md)`\n\n```md\n[a](no.md)\n```\n\n<!-- [a](no.md) -->\n",
             "# Do it: now!\n\n[a](#do-it-now)",
             "- [part.md](./part.md) - [Description]",
+            "Write to <user@example.com>. Days [0,2,4](MON/WED/FRI), [f](x.y, z), [v](1.0)",
         ] {
             assert_eq!(in_body(body), [""; 0], "{body}");
         }
@@ -253,6 +269,8 @@ mod tests {
                 "[a](references\\api.md)",
                 "SKILL.md:5:5: warning[SB130]: `references\\\\api.md` has backslashes",
             ),
+            ("[a](undefined#x)", "SKILL.md:5:5: error[SB123]: `undefined` is not in the skill"),
+            ("[a](references/b)", "SKILL.md:5:5: error[SB123]: `references/b` is not in the skill"),
             ("[a](#nothing)", "SKILL.md:5:6: warning[SB132]: `SKILL.md` has no heading for `#nothing`"),
             (
                 "[a](references/api.md#error)",

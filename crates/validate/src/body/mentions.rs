@@ -15,14 +15,28 @@ use crate::{
 /// The longest beginning of a path that is looked at.
 const MAX_PREFIX: usize = 200;
 
-/// Words in a line that make its paths examples, or files that are yet to be made.
+/// Words right before a path that make it an example, or a file that is yet to be made.
 static EXAMPLE: Pattern = Pattern::new(
-    r"(?i)\be\.g\.|\bfor instance\b|\bsuch as\b|\blike `|\bexamples?\b|\bcreat(?:e|es|ed|ing)\b|\bsav(?:e|es|ed|ing)\b|\bgenerat(?:e|es|ed|ing)\b|\bwrit(?:e|es|ten|ing) (?:to|it)\b|\bwould\b|\bimagine\b|\boutputs?\b|\bmkdir\b|\btouch\b|>>?\s*(?:scripts|references|assets)/|\badd(?:ing)? a\b|\bnew file\b|\bif (?:present|it exists|available)\b|\boptional\b",
+    r"(?i)(?:\be\.g\.|\bi\.e\.|\bfor instance|\bfor example|\bsuch as|\blike|\bexamples?:?|\bcreat(?:e|es|ed|ing)\b[^.;]*|\bsav(?:e|es|ed|ing)\b[^.;]*|\bgenerat(?:e|es|ed|ing)\b[^.;|]*|\bwrit(?:e|es|ten|ing)\b[^.;]*|\bproduc(?:e|es|ing)\b[^.;]*|\bstor(?:e|es|ing)\b[^.;]*|\bmov(?:e|es|ing)\b[^.;]*|\bput(?:s|ting)?\b[^.;]*|\bplace[sd]?\b[^.;]*|\bnam(?:e|ed|ing)\b[^.;]*|\bbundl(?:e|ed|ing)\b[^.;]*|\bwould\b[^.;]*|\bimagine\b[^.;]*|\bmkdir\b[^;&|]*|\btouch\b[^;&|]*|\bcp\b[^;&|]*|\bmv\b[^;&|]*|>>?|(?:^|\s)-o|--(?:out\w*|dest\w*|save\w*)[ =]|\badd(?:ing|ed|s)?\b[^.;]*|\bnew\b[^.;]*|\bno\b|\bnot\b[^.;]*|\bmissing\b[^.;]*|\bif (?:present|it exists|available|there is|you have)[^.;]*|\boptional(?:ly)?\b[^.;]*|[└├│]\S*\s*)[\s\x22'`*(:=]*$",
+    &[],
+);
+/// Words right before a path that send a reader there, or run what is there.
+static SENDS: Pattern = Pattern::new(
+    r"(?i)\b(?:run|runs|running|execute|executes|executing|see|read|reads|reading|load|loads|consult|open|follow|invoke|refer to|reference|references|check|review|via|use|uses|using|call|calls|documented in|described in|detailed in|listed in|details in|found in|in|with)\b[^.;]{0,40}$",
+    &[],
+);
+/// The program right before a path that runs or reads what is there.
+static RUNS: Pattern = Pattern::new(
+    r"(?i)(?:^|[\s`(;&|])(?:python3?(?:\s+-u)?|uv run(?:\s+python3?)?|bash|sh|zsh|node|npx tsx|tsx|deno run|ruby|perl|source|cat|\.)\s+(?:\S+/)?$",
     &[],
 );
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let paths = Paths::new(subject.draft);
+    // `asset/` is what somebody writes who means `assets/`.
+    let known = FURTHER.map(|name| (name, if name == "asset" { "assets" } else { name }));
+    let known: Vec<&str> =
+        known.into_iter().filter(|(_, real)| paths.has_directory(real)).map(|(name, _)| name).collect();
     let own: Vec<String> =
         [subject.draft.directory(), subject.frontmatter().and_then(|fields| fields.name())]
             .into_iter()
@@ -35,7 +49,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         let reader = Reader { paths: &paths, own: &own, text, markdown };
         let start = if path == subject.file() { subject.draft.body_start().unwrap_or_default() } else { 0 };
         let mut seen = BTreeSet::new();
-        for range in mentioned(&text.content, start) {
+        for range in mentioned(&text.content, start, &known) {
             let found = &text.content[range.clone()];
             // Each path is said once, and no file is read to the end for more of the same.
             if seen.len() >= MAX_EACH_FILE || seen.contains(found) {
@@ -49,14 +63,19 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-/// What looks like a path in one of the directories that skills have, from byte `start` on.
-fn mentioned(content: &str, mut start: usize) -> Vec<Range<usize>> {
+/// Further directories that many skills have; only those that this one has count.
+const FURTHER: [&str; 6] = ["examples", "templates", "resources", "docs", "data", "asset"];
+
+/// What looks like a path in one of the directories that skills have, or in one of the `known` ones that this skill has, from
+/// byte `start` on.
+fn mentioned(content: &str, mut start: usize, known: &[&str]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     while let Some(at) = content[start..].find(['/', '\\']) {
         let separator = start + at;
         let before = &content[start..separator];
         let directory = ["scripts", "references", "assets"].into_iter().find(|known| before.ends_with(known));
         start = separator + 1;
+        let directory = directory.or_else(|| known.iter().copied().find(|known| before.ends_with(known)));
         let Some(directory) = directory else { continue };
         let ends = |character: char| !character.is_alphanumeric() && !"_.+@/\\-".contains(character);
         let rest = &content[start..];
@@ -111,7 +130,9 @@ impl Reader<'_> {
                     None => diagnostic,
                 })
             }
+            // In a sentence, `scripts/run` is how people speak of `scripts/run.py`; a command needs the name.
             Target::Extension(path) => {
+                self.markdown.code_at(range.start)?;
                 let message = format!("`{}` is mentioned, the file is `{path}`", shown(written));
                 Some(
                     Diagnostic::new(Rule::REFERENCE_SPELLING, self.text.at(range), message)
@@ -127,7 +148,7 @@ impl Reader<'_> {
         let looks_like_file = (1..=5).contains(&extension.len())
             && extension.chars().all(|character| character.is_ascii_alphanumeric())
             && !extension.chars().all(|character| character.is_ascii_digit());
-        if !looks_like_file || is_placeholder(written) || self.is_example(range.start) {
+        if !looks_like_file || is_placeholder(written) || !self.is_meant(range.start) {
             return None;
         }
         // Files that configure something are shown for the user's own project.
@@ -204,9 +225,31 @@ impl Reader<'_> {
         (is_variable || is_own).then_some("")
     }
 
-    /// Whether the line around a byte says that its paths are examples.
-    fn is_example(&self, offset: usize) -> bool {
-        EXAMPLE.is_match(self.text.line_around(offset))
+    /// Whether the path at a byte is one of the skill's own, and not one of a project or one that is yet to be made: the skill
+    /// has such a directory or is named before it, and the text sends its reader there.
+    fn is_meant(&self, offset: usize) -> bool {
+        let content = &self.text.content;
+        let path = &content[offset..];
+        let directory = path.split(['/', '\\']).next().unwrap_or_default();
+        let start = content.floor_char_boundary(offset.saturating_sub(MAX_PREFIX));
+        let line = content[start..offset].rsplit(['\n', '\r']).next().unwrap_or_default();
+        let word = line.rfind([' ', '`', '"', '\'', '(']).map_or(0, |at| at + 1);
+        let (before, prefix) = line.split_at(word);
+        let is_named = prefix.contains(['$', '{', '<'])
+            || self.own.iter().any(|own| prefix.to_lowercase().contains(own.as_str()));
+        let has_directory = self.paths.has_directory(directory) || directory == "asset";
+        let is_code = self.markdown.is_code(offset);
+        if !(has_directory || is_named) {
+            return false;
+        }
+        RUNS.is_match(before)
+            || !EXAMPLE.is_match(before)
+                && (is_named || SENDS.is_match(before) || is_code && self.is_alone(before))
+    }
+
+    /// Whether nothing stands before a path but the sign of a list or the quotation mark of its code.
+    fn is_alone(&self, before: &str) -> bool {
+        before.trim_matches([' ', '\t', '`', '-', '*', '$', '.', '/', '|']).is_empty()
     }
 }
 
@@ -251,6 +294,8 @@ mod tests {
             "`scripts/<name>.py` scripts/*.py `references/{lang}.md` scripts/... scripts/your_script.py",
             "`other-skill/scripts/no.py` `$HOME/scripts/no.py` src/assets/no.png myscripts/no.py",
             "Create `scripts/new.py` first. Save to assets/out.png. A file, e.g. scripts/rotate.py",
+            "See `scripts/run`. Your project's assets/app.css. It writes references/out.md",
+            "```sh\npython scripts/run.py --output references/out.md > references/log.txt\n```",
             "https://example.com/assets/logo.png",
             "<!-- scripts/no.py -->",
             "```yaml\nrun: python scripts/no.py\n```",
@@ -262,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_found_where_it_is_written() {
         for (body, wanted) in [
-            ("é `scripts/no.py`", "SKILL.md:5:4: warning[SB124]: `scripts/no.py` is not in the skill"),
+            ("é: run `scripts/no.py`", "SKILL.md:5:9: warning[SB124]: `scripts/no.py` is not in the skill"),
             (
                 "```sh\npython ./scripts/no.py\n```",
                 "SKILL.md:6:10: warning[SB124]: `scripts/no.py` is not in the skill",
@@ -280,8 +325,20 @@ mod tests {
                 "SKILL.md:5:2: warning[SB128]: `references/API.md` is mentioned, the file is `references/api.md`",
             ),
             (
-                "`scripts/run`",
-                "SKILL.md:5:2: warning[SB128]: `scripts/run` is mentioned, the file is `scripts/run.py`",
+                "```sh\npython scripts/run\n```",
+                "SKILL.md:6:8: warning[SB128]: `scripts/run` is mentioned, the file is `scripts/run.py`",
+            ),
+            (
+                "Generate it with `python scripts/no.py --output x`.",
+                "SKILL.md:5:26: warning[SB124]: `scripts/no.py` is not in the skill",
+            ),
+            (
+                "For example, run `python scripts/no.py`.",
+                "SKILL.md:5:26: warning[SB124]: `scripts/no.py` is not in the skill",
+            ),
+            (
+                "python skills/my-skill/scripts/no.py",
+                "SKILL.md:5:24: warning[SB124]: `scripts/no.py` is not in the skill",
             ),
             ("`scripts\\run.py`", "SKILL.md:5:2: warning[SB130]: `scripts\\\\run.py` has backslashes"),
         ] {

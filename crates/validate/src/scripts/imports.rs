@@ -2,34 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use skill::{Diagnostic, Rule};
+use skill::{Diagnostic, Rule, is_own_module, package_of_module};
 
 use crate::{
     python::{Import, Need, Python},
     scripts::{
         is_run,
-        packages::{Packages, is_standard, package_of},
+        packages::{Packages, advice_for, is_standard},
     },
     subject::{Findings, Subject, Text},
 };
-
-/// Names that people give to modules of their own; a package of the index with such a name is never meant.
-const OWN: [&str; 14] = [
-    "utils",
-    "util",
-    "helpers",
-    "helper",
-    "common",
-    "config",
-    "lib",
-    "core",
-    "scripts",
-    "src",
-    "constants",
-    "models",
-    "shared",
-    "settings",
-];
 
 pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let packages = Packages::of(subject);
@@ -47,16 +29,20 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             } else if modules.has(top) {
                 check_local(subject, text, &modules, import, findings);
             } else if !packages.have(&import.module) {
-                check_missing(text, import, findings);
+                check_missing(text, &modules, import, findings);
             }
         }
     }
 }
 
-fn check_missing(text: &Text, import: &Import, findings: &mut Findings) {
+fn check_missing(text: &Text, modules: &Modules, import: &Import, findings: &mut Findings) {
     let top = import.module.split('.').next().unwrap_or_default();
     let at = text.at(import.range.clone());
-    if OWN.contains(&top) {
+    // Where something changes where Python looks, what is no known package may be found there.
+    if modules.path_is_changed && package_of_module(&import.module).is_none() {
+        return;
+    }
+    if is_own_module(top) {
         let message = format!("the skill has no module `{top}`");
         findings.push(
             Diagnostic::new(Rule::LOCAL_IMPORT, at, message).with_help("add the file, or correct the name"),
@@ -65,8 +51,7 @@ fn check_missing(text: &Text, import: &Import, findings: &mut Findings) {
     }
     let when = if import.need == Need::Later { " when one of its functions is called" } else { "" };
     let message = format!("`{top}` is imported{when}, but no package is declared that has it");
-    let help =
-        format!("add `{}` to requirements.txt or to the script's own metadata", package_of(&import.module));
+    let help = advice_for(&import.module);
     findings.push(Diagnostic::new(Rule::UNDECLARED_PACKAGE, at, message).with_help(help));
 }
 

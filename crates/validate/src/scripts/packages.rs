@@ -5,11 +5,12 @@ use std::{
     sync::OnceLock,
 };
 
+use skill::{package_of_module, packages_with_module};
+
 use super::syntax::MAX_TOML;
 use crate::{scripts::list, subject::Subject};
 
 const STANDARD: &str = include_str!("../../data/stdlib.txt");
-const MODULES: &str = include_str!("../../data/modules.txt");
 const BROUGHT: &str = include_str!("../../data/brought.txt");
 
 /// Modules that are parts of several packages: any package that begins so may have it.
@@ -21,21 +22,14 @@ pub(crate) fn is_standard(module: &str) -> bool {
     module == "__main__" || NAMES.get_or_init(|| list(STANDARD).collect()).contains(module)
 }
 
-/// The name of the package that most likely has `module`.
-pub fn package_of(module: &str) -> String {
-    let top = module.split('.').next().unwrap_or(module);
-    if SHARED.contains(&top) {
-        return module.split('.').take(3).collect::<Vec<_>>().join("-").replace('_', "-");
+/// What to do about `module`, which nothing declares.
+pub fn advice_for(module: &str) -> String {
+    match package_of_module(module) {
+        Some(package) => format!("add `{package}` to requirements.txt or to the script's own metadata"),
+        None => {
+            "declare the package that has it in requirements.txt, or add the module to the skill".to_owned()
+        }
     }
-    match known().get(top).and_then(|packages| packages.first()) {
-        Some(package) => (*package).to_owned(),
-        None => normalize(top),
-    }
-}
-
-fn known() -> &'static BTreeMap<&'static str, Vec<&'static str>> {
-    static KNOWN: OnceLock<BTreeMap<&str, Vec<&str>>> = OnceLock::new();
-    KNOWN.get_or_init(|| table(MODULES))
 }
 
 fn table(text: &'static str) -> BTreeMap<&'static str, Vec<&'static str>> {
@@ -149,8 +143,13 @@ impl Packages {
     /// Whether any of them has `module`.
     pub(crate) fn have(&self, module: &str) -> bool {
         let top = module.split('.').next().unwrap_or(module);
-        if let Some(packages) = known().get(top) {
-            return packages.iter().any(|package| self.names.contains(*package));
+        let packages = packages_with_module(module);
+        if packages.iter().any(|package| self.names.contains(*package)) {
+            return true;
+        }
+        // Of what is shared by many packages, some bring others along.
+        if !packages.is_empty() && !SHARED.contains(&top) {
+            return false;
         }
         let name = normalize(top);
         if self.names.contains(&name) {
@@ -169,10 +168,8 @@ mod tests {
 
     #[test]
     fn modules_have_packages() {
-        assert_eq!(package_of("PIL.Image"), "pillow");
-        assert_eq!(package_of("yaml"), "pyyaml");
-        assert_eq!(package_of("google.cloud.storage"), "google-cloud-storage");
-        assert_eq!(package_of("some_thing.x"), "some-thing");
+        assert!(advice_for("PIL.Image").contains("`pillow`"));
+        assert!(!advice_for("some_thing.x").contains('`'));
         assert!(is_standard("tomllib") && is_standard("telnetlib") && !is_standard("requests"));
     }
 

@@ -45,6 +45,18 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
+/// Whether the field `compatibility` says that the skill needs a program, by its name or that of its package.
+fn is_told(subject: &Subject<'_>, program: &str, package: &str) -> bool {
+    let told =
+        subject.frontmatter().and_then(|fields| fields.compatibility()).unwrap_or_default().to_lowercase();
+    let mut words = told.split(|character: char| !character.is_alphanumeric() && !"+-_.".contains(character));
+    let package = package.split('-').next().unwrap_or(package);
+    words.any(|word| {
+        let word = word.trim_end_matches('.');
+        word == program.to_lowercase() || !package.is_empty() && word == package
+    })
+}
+
 /// What one script does not find.
 struct Missing<'a> {
     subject: &'a Subject<'a>,
@@ -59,6 +71,7 @@ impl Missing<'_> {
         // Where nothing is known of the image, it may be one with Node.js.
         let may_be_there = environment.is_empty() && matches!(program, "node");
         if may_be_there
+            || is_told(self.subject, program, package)
             || environment.iter().any(|known| known == program)
             || !self.seen.insert(program.to_owned())
         {

@@ -96,7 +96,11 @@ fn check_shebang(subject: &Subject<'_>, text: &Text, line: &str, findings: &mut 
     if is_old || !known {
         let message = format!("sandboxes have no `{}`", program.escape_debug());
         let diagnostic = Diagnostic::new(Rule::SHEBANG_INTERPRETER, at(), message);
-        findings.push(diagnostic.with_help("Python, bash and Node.js are run"));
+        let help = match bare {
+            "node" | "nodejs" => "run the skill with an image that has Node.js, such as `node` or `office`",
+            _ => "write it in Python or bash, or run the skill with an image that has the interpreter",
+        };
+        findings.push(diagnostic.with_help(help));
     } else if !is_usual_place(path) {
         let message = format!("`{}` is a place of one machine", path.escape_debug());
         let help = format!("write `#!/usr/bin/env {}`", program.escape_debug());

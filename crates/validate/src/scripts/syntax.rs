@@ -35,8 +35,12 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         // What follows the first error is often only its echo.
         if let Some((range, message)) = python.errors.first() {
-            let message = format!("this is no Python: {}", printable(&lowercase(message)));
-            findings.push(Diagnostic::new(Rule::SYNTAX_ERROR, text.at(range.clone()), message));
+            let (range, message) = match unclosed_bracket(&text.content) {
+                Some(at) => (at..at + 1, format!("`{}` is never closed", &text.content[at..=at])),
+                None => (range.clone(), printable(&lowercase(message))),
+            };
+            let message = format!("Python syntax error: {message}");
+            findings.push(Diagnostic::new(Rule::SYNTAX_ERROR, text.at(range), message));
         } else if let Some((range, message)) = python.newer.first()
             && is_run(&text.path)
         {
@@ -62,10 +66,48 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             && let Some((range, message)) = reader(&text.content)
         {
             let kind = if extension == "yml" { "yaml" } else { extension }.to_ascii_uppercase();
-            let message = format!("this is no {kind}: {}", printable(&message));
+            let message = format!("{kind} syntax error: {}", printable(&message));
             findings.push(Diagnostic::new(Rule::SYNTAX_ERROR, text.at(range), message));
         }
     }
+}
+
+/// The innermost bracket that is open at the end of a Python text; the parser complains of what comes after it. `None` also
+/// where brackets do not fit each other, or a string is open.
+fn unclosed_bracket(content: &str) -> Option<usize> {
+    let bytes = content.as_bytes();
+    let mut open: Vec<usize> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'#' => at = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end),
+            b'(' | b'[' | b'{' => open.push(at),
+            closing @ (b')' | b']' | b'}') => {
+                let fits =
+                    |opening: u8| matches!((opening, closing), (b'(', b')') | (b'[', b']') | (b'{', b'}'));
+                if !open.pop().is_some_and(|opening| fits(bytes[opening])) {
+                    return None;
+                }
+            }
+            quote @ (b'"' | b'\'') => {
+                let triple = bytes[at..].starts_with(&[quote; 3]);
+                let end: &[u8] = if triple { &[quote; 3] } else { &[quote] };
+                at += end.len();
+                loop {
+                    match bytes.get(at)? {
+                        b'\\' => at += 2,
+                        b'\n' if !triple => return None,
+                        _ if bytes[at..].starts_with(end) => break,
+                        _ => at += 1,
+                    }
+                }
+                at += end.len() - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    open.pop()
 }
 
 /// The largest TOML that is read, in bytes: its reader needs fifty times as much where it is nested.

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, ops::Range};
 
 use skill::{Diagnostic, Rule};
 
-use super::code;
+use super::{code, context};
 use crate::{
     pattern::Pattern,
     subject::{Findings, Subject, Text, more_in_file},
@@ -30,7 +30,6 @@ const fn danger(rule: Rule, pattern: Pattern, message: &'static str, help: &'sta
 impl Danger {
     /// The first place in `ranges` at which it stands, as a finding about the file.
     fn look_for(&self, text: &Text, ranges: &[Range<usize>], subject: &Subject<'_>) -> Option<Diagnostic> {
-        let markdown = subject.markdown(&text.path).map(|(_, markdown)| markdown);
         let mut first: Option<(Range<usize>, &str)> = None;
         let mut more = 0_usize;
         for found in self.pattern.find_iter(&text.content).take(MAX_MATCHES) {
@@ -38,9 +37,7 @@ impl Danger {
             if !within(ranges, &range) {
                 continue;
             }
-            // In a sentence, a command that the sentence warns of is no instruction; in a block it is one whatever is said.
-            let is_sentence = markdown.is_some_and(|markdown| markdown.code_at(range.start).is_none());
-            if is_sentence && WARNING.is_match(text.line_around(range.start)) {
+            if context::is_shown(subject, text, &range) {
                 continue;
             }
             match first {
@@ -380,11 +377,6 @@ static DANGERS: [Danger; 28] = [
     ),
 ];
 
-/// A line that says not to do it.
-static WARNING: Pattern = Pattern::new(
-    r"(?i)\bnever\b|\bdo not\b|\bdon't\b|\bavoid\b|\bdanger(?:ous)?\b|\bblock(?:s|ed)?\b|\bdeny\b|\bforbid|\bmalicious\b|\bdetect|\breject|\brefuse|\bflag(?:s|ged)?\b|❌|\bunsafe\b|\battack|\bsuspicious\b|\bexfiltrat",
-    &[],
-);
 static BLOB: Pattern =
     Pattern::new(r"[A-Za-z0-9+/]{200,}={0,2}|(?:\\x[0-9a-fA-F]{2}){60,}|[0-9a-fA-F]{300,}", &[]);
 static DECODES: Pattern = Pattern::new(
@@ -469,11 +461,7 @@ mod tests {
 
     #[test]
     fn the_words_of_every_pattern_are_needed() {
-        DANGERS
-            .iter()
-            .map(|danger| &danger.pattern)
-            .chain([&WARNING, &BLOB, &DECODES, &RUNS])
-            .for_each(Pattern::prove);
+        DANGERS.iter().map(|danger| &danger.pattern).chain([&BLOB, &DECODES, &RUNS]).for_each(Pattern::prove);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::ops::Range;
 use regex::Match;
 use skill::{Diagnostic, Rule};
 
+use super::context;
 use crate::{
     markdown::Markdown,
     pattern::Pattern,
@@ -100,6 +101,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             let range = start + found.start()..start + found.end();
             if markdown.is_comment(range.start)
                 || is_quoted(text, markdown, &range) && is_about(text, range.start)
+                || context::is_about_dangers(path)
+                || context::is_announced(text, markdown, range.start)
             {
                 continue;
             }

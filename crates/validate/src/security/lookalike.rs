@@ -72,11 +72,19 @@ fn words(content: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Whether a word has Latin letters, and others that look like Latin ones.
+/// Whether one part of a word has Latin letters, and others that all look like Latin ones. A part with a letter that is plainly
+/// of another alphabet is a word of that alphabet, as in `API-ключ` or `JSONом`.
 fn is_mixed(word: &str) -> bool {
     !word.is_ascii()
-        && word.chars().any(|character| character.script() == Script::Latin)
-        && word.chars().any(looks_latin)
+        && word.split(['-', '_']).any(|part| {
+            let mut foreign = part
+                .chars()
+                .filter(|character| character.is_alphabetic() && character.script() != Script::Latin);
+            let first = foreign.next();
+            part.chars().any(|character| character.script() == Script::Latin)
+                && first.is_some_and(looks_latin)
+                && foreign.all(looks_latin)
+        })
 }
 
 /// Letters of other alphabets that nobody can tell from Latin ones. Greek stands beside Latin in formulas; only those of its letters

@@ -54,7 +54,7 @@ impl Kind {
 }
 
 /// The last group of a pattern is the secret, where it is not the whole.
-static KINDS: [Kind; 29] = [
+static KINDS: [Kind; 30] = [
     kind("an AWS access key", r"\b((?:AKIA|ASIA)[A-Z2-7]{16})\b", &[&["AKIA", "ASIA"]], 4),
     kind(
         "an AWS secret access key",
@@ -97,7 +97,13 @@ static KINDS: [Kind; 29] = [
     kind("a Stripe key", r"\b([sr]k_live_[0-9a-zA-Z]{24,})\b", &[&["sk_live_", "rk_live_"]], 8),
     kind("an npm token", r"\b(npm_[A-Za-z0-9]{36})\b", &[&["npm_"]], 4),
     kind("a PyPI token", r"\b(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,})", &[&["pypi-AgEIcHlwaS5vcmc"]], 5),
-    kind("a Hugging Face token", r"\b(hf_[A-Za-z]{34})\b", &[&["hf_"]], 3),
+    kind("a Hugging Face token", r"\b(hf_[A-Za-z0-9]{34,40})\b", &[&["hf_"]], 3),
+    kind(
+        "a password in an address",
+        r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?)(?:\+\w+)?://[\w.%-]+:([^\s:@/<>{}$*'\x22`\x5b\x5d|]{8,})@[\w.-]+\.[a-z]{2,}",
+        &[&["postgres", "mysql", "mariadb", "mongodb", "redis", "amqp"], &["://"]],
+        2,
+    ),
     kind("a SendGrid key", r"\b(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})", &[&[r"\bSG."]], 3),
     kind("a Telegram bot token", r"\b(\d{8,10}:AA[A-Za-z0-9_-]{33})(?:[^A-Za-z0-9_-]|$)", &[&[":AA"]], 3),
     kind("a DigitalOcean token", r"\b(do[opr]_v1_[a-f0-9]{64})\b", &[&["doo_v1_", "dop_v1_", "dor_v1_"]], 7),
@@ -180,6 +186,7 @@ fn is_example(secret: &str) -> bool {
         "replace",
         "insert",
         "secret",
+        "password",
         "abcdef",
         "123456",
         "qwerty",

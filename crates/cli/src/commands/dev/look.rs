@@ -22,8 +22,7 @@ use crate::{
         test::{Place, Problems, counts, failure_lines, jobs, line_of, width},
     },
     error::CommandError,
-    escape,
-    files::{self, OutputDirectory},
+    escape, files,
     output::{self, BAD, DIM, GOOD, Output, WEAK},
     progress::Progress,
     sandboxes::{self, OneRunner},
@@ -31,8 +30,6 @@ use crate::{
     units::{milliseconds, show_duration, show_size},
 };
 
-/// How long the script may run, as with `skillbox run`.
-const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a program of a test may run where its case does not say.
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most names of changed files in one line.
@@ -170,10 +167,18 @@ impl<'a> Workbench<'a> {
     ) -> Result<(), CommandError> {
         let Some((script, args)) = words.split_first() else { return Ok(()) };
         let slug = skill.name().to_string();
+        let options = &self.command.program;
         let args =
-            json!({"skill": slug, "script": script, "args": args, "timeout": milliseconds(RUN_TIMEOUT)});
-        let declaration = Declaration { skills: vec![slug], ..Declaration::default() };
-        let request = CallRequest::new(program::call(ToolName::SkillRun, args));
+            json!({"skill": slug, "script": script, "args": args, "timeout": milliseconds(options.timeout)});
+        // Inputs may have been saved since, too.
+        let prepared = match program::Prepared::read(options) {
+            Ok(prepared) => prepared,
+            Err(error) => return self.trouble(&escape::text(&error.message), ""),
+        };
+        let declaration =
+            Declaration { skills: vec![slug], ..program::declaration(options, prepared.inputs) };
+        let mut request = CallRequest::new(program::call(ToolName::SkillRun, args));
+        request.options.stdin = prepared.stdin;
         let answer = self.one.call(&sandboxes::trigger()?, declaration, request, stop).await?;
         if stop.is_cancelled() {
             return Ok(());
@@ -184,9 +189,7 @@ impl<'a> Workbench<'a> {
             (Some(value), _) => {
                 let code = value.get("exitCode").and_then(Value::as_i64).unwrap_or_default();
                 let style = if code == 0 { GOOD } else { BAD };
-                let delivered = OutputDirectory::new(&self.command.output.directory)
-                    .deliver(&answer.report.files, &self.one.store)
-                    .await;
+                let delivered = program::deliver(&answer, options, &self.one.store).await;
                 let mut details = String::new();
                 for (name, color) in [("stdout", DIM), ("stderr", WEAK)] {
                     let text = value.get(name).and_then(Value::as_str).unwrap_or_default();

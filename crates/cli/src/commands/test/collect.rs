@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     files,
     output::{self, BAD, DIM, Output},
+    places,
     skills::{self, has_skill_file},
 };
 
@@ -90,7 +91,7 @@ impl Collected {
         let directory = SkillDirectory::open(path, &SourceLimits::default())
             .map_err(|error| CommandError::io(format!("`{}` cannot be read", path.display()), &error))?;
         // What cannot be loaded cannot be tested, and must not look as if it were fine.
-        if let [problem, ..] = directory.problems() {
+        if let Some(problem) = directory.problems().iter().find(|problem| !problem.is_packed_bundle()) {
             return Err(match problem {
                 SourceProblem::NotLoaded { path, error } => {
                     let mut of_skill = CommandError::from(error);
@@ -155,6 +156,17 @@ impl Place {
     /// Of one skill in a folder.
     pub(crate) fn of_folder(skill: &Skill, root: &Path) -> Self {
         Self { origins: BTreeMap::from([(skill.name().to_string(), Origin::Folder(near(root)))]) }
+    }
+
+    /// Where a case's test file is from the top of the repository, for services that know files by that.
+    pub(crate) fn in_repository(&self, case: &Selected) -> String {
+        let file = &case.file().path;
+        let path = match self.origins.get(case.suite.skill.name().as_str()) {
+            Some(Origin::Folder(folder)) => places::in_repository(&folder.join(file)),
+            Some(Origin::Bundle(bundle)) => places::in_repository(bundle),
+            None => PathBuf::from(file),
+        };
+        path.to_string_lossy().into_owned()
     }
 
     /// Where a skill's file is, for people.

@@ -37,7 +37,7 @@ pub(super) fn show(reports: &[Report], output: Output) -> Result<Exit, CommandEr
         }
     }
     output::print(&text)?;
-    output.note(&format!("{} would be mended; `--fix` writes it", counted(count, "finding")));
+    output.note(&format!("{} can be fixed with `--fix`", counted(count, "finding")));
     Ok(if count > 0 { Exit::FINDINGS } else { Exit::OK })
 }
 

@@ -7,14 +7,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skill::{BundleLimits, Diagnostic, Draft, LoadError, Location, Rule};
+use skill::{
+    BundleLimits, Diagnostic, Draft, Links, LoadError, Location, PackError, PackOptions, Rule, Severity,
+    SkillName,
+};
 use validate::{Fixed, Member, Options};
 
 use super::targets::Target;
-use crate::error::{CommandError, Kind};
+use crate::{
+    error::{CommandError, Kind},
+    places,
+};
 
 /// The longest line that is kept for showing, in bytes.
 const MAX_LINE: usize = 4_096;
+
+/// What is found by looking for other files than `SKILL.md`, which nobody sees where only that came.
+const OF_OTHER_FILES: [Rule; 5] = [
+    Rule::LINK_MISSING,
+    Rule::PATH_MISSING,
+    Rule::REFERENCE_SPELLING,
+    Rule::LICENSE_FILE,
+    Rule::ANCHOR_MISSING,
+];
 
 /// What was found about one skill.
 #[derive(Debug)]
@@ -60,12 +75,14 @@ impl Report {
                 Ok(report)
             }
             Target::Input(bytes) => {
-                let draft = if bytes.starts_with(b"PK") {
-                    Draft::from_bundle(Cursor::new(bytes), &BundleLimits::default())
-                } else {
-                    Draft::from_files([("SKILL.md", bytes.as_slice())], None)
-                };
-                Self::of_draft(Path::new("-"), draft, options)
+                if bytes.starts_with(b"PK") {
+                    let draft = Draft::from_bundle(Cursor::new(bytes), &BundleLimits::default());
+                    return Self::of_draft(Path::new("-"), draft, options);
+                }
+                let draft = Draft::from_files([("SKILL.md", bytes.as_slice())], None);
+                let mut report = Self::of_draft(Path::new("-"), draft, options)?;
+                report.retain(|finding| !OF_OTHER_FILES.contains(&finding.diagnostic.rule));
+                Ok(report)
             }
         }
     }
@@ -90,6 +107,8 @@ impl Report {
         } else {
             None
         };
+        let mut found = found;
+        found.extend(options.filter(too_large(path, draft)));
         let mut lines = Lines { draft, file: None };
         let findings =
             found.into_iter().map(|diagnostic| Finding { line: lines.of(&diagnostic), diagnostic }).collect();
@@ -109,6 +128,7 @@ impl Report {
     /// Findings are a report; what cannot be read is an error.
     fn of_error(path: &Path, error: LoadError, options: &Options) -> Result<Self, CommandError> {
         let diagnostic = match &error {
+            // Refused by everything that takes bundles, so it is an error whatever the profile says of the rule.
             LoadError::Bundle(bundle) => match bundle.rule() {
                 Some(rule) => {
                     // The bundle as a whole is meant.
@@ -127,7 +147,11 @@ impl Report {
             _ => return Err(error.into()),
         };
         let mut report = Self::without_skill(path);
-        report.add(options.filter(vec![diagnostic]));
+        let mut found = options.filter(vec![diagnostic]);
+        if matches!(error, LoadError::Bundle(_)) {
+            found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
+        }
+        report.add(found);
         Ok(report)
     }
 
@@ -193,10 +217,24 @@ impl Report {
         self.findings.retain(keep);
     }
 
-    /// What a baseline calls the skill.
-    pub(super) fn key(&self) -> String {
-        let path = self.path.to_string_lossy();
-        path.strip_prefix("./").unwrap_or(&path).trim_end_matches('/').to_owned()
+    /// What a baseline in the directory `base` calls the skill: where it is from there, however it was named.
+    pub(super) fn key(&self, base: &Path) -> String {
+        if self.is_input() {
+            return "-".to_owned();
+        }
+        places::from(base, &self.path).to_string_lossy().into_owned()
+    }
+
+    /// Whether the skill came on standard input, so that its files are nowhere.
+    fn is_input(&self) -> bool {
+        self.path == Path::new("-")
+    }
+
+    /// The same as [`Self::file`] for services that know files by their path from the top of the repository.
+    pub(super) fn file_in_repository(&self, file: &str) -> String {
+        let path = if self.is_folder && !file.is_empty() { self.path.join(file) } else { self.path.clone() };
+        let path = if self.is_input() { path } else { places::in_repository(&path) };
+        path.to_string_lossy().into_owned()
     }
 
     /// Where `file` of the skill is, for people and for programs that open files. A file in a bundle has no path of its
@@ -209,6 +247,29 @@ impl Report {
         } else {
             self.path.to_string_lossy().into_owned()
         }
+    }
+}
+
+/// Whether a folder that can be read is still more than a bundle may hold. How well it packs is known when it is packed, so
+/// that is done where it is in doubt.
+fn too_large(path: &Path, draft: &Draft) -> Vec<Diagnostic> {
+    let limits = BundleLimits::default();
+    let bytes: u64 = draft.files().iter().map(|file| file.size).sum();
+    if bytes <= limits.max_bundle_bytes || !path.is_dir() {
+        return Vec::new();
+    }
+    let Ok(name) = SkillName::parse("any-name") else { return Vec::new() };
+    let options = PackOptions { links: Links::CopyInside, ..PackOptions::default() };
+    match skill::pack(path, &name, &options, &limits) {
+        Err(error) if matches!(error, PackError::Limits(_)) || error.rule() == Some(Rule::ARCHIVE_LIMITS) => {
+            let message = format!("the folder cannot be packed: {error}");
+            vec![
+                Diagnostic::new(Rule::FOLDER_LIMITS, Location::file(""), message).with_help(
+                    "keep what the skill does not need out of its folder, or name it in .skillignore",
+                ),
+            ]
+        }
+        _ => Vec::new(),
     }
 }
 

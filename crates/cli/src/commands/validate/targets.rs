@@ -26,6 +26,21 @@ pub(super) struct Targets {
     pub(super) all: Vec<Target>,
     /// Directories among skills that are none.
     pub(super) empty: Vec<PathBuf>,
+    /// The canonical paths of all targets, so that none is checked twice.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Targets {
+    /// Adds a target that is not there yet.
+    pub(super) fn add(&mut self, target: Target) {
+        if let Target::Path { path, .. } = &target {
+            let real = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            if !self.seen.insert(real) {
+                return;
+            }
+        }
+        self.all.push(target);
+    }
 }
 
 /// One skill to check.
@@ -43,10 +58,9 @@ pub(super) enum Target {
 
 pub(super) fn find(paths: &[PathBuf]) -> Result<Targets, CommandError> {
     let mut targets = Targets::default();
-    let mut seen = BTreeSet::new();
     for path in paths {
         if path == Path::new("-") {
-            targets.all.push(Target::Input(input()?));
+            targets.add(Target::Input(input()?));
             continue;
         }
         let unreadable = |error| CommandError::io(format!("`{}` cannot be read", path.display()), &error);
@@ -55,7 +69,7 @@ pub(super) fn find(paths: &[PathBuf]) -> Result<Targets, CommandError> {
             _ => unreadable(error),
         })?;
         if !metadata.is_dir() {
-            add(&mut targets, &mut seen, of_file(path)?, false);
+            targets.add(Target::Path { path: of_file(path)?, linked: false });
             continue;
         }
         // Many skills are no reason to stop; a run over a whole disk is.
@@ -78,18 +92,11 @@ pub(super) fn find(paths: &[PathBuf]) -> Result<Targets, CommandError> {
         paths.sort();
         for path in paths {
             let linked = found.linked.contains(&path);
-            add(&mut targets, &mut seen, path, linked);
+            targets.add(Target::Path { path, linked });
         }
         targets.empty.extend(found.empty);
     }
     Ok(targets)
-}
-
-fn add(targets: &mut Targets, seen: &mut BTreeSet<PathBuf>, path: PathBuf, linked: bool) {
-    let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-    if seen.insert(real) {
-        targets.all.push(Target::Path { path, linked });
-    }
 }
 
 /// The skill that a file is, describes, or belongs to.

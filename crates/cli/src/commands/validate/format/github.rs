@@ -3,6 +3,7 @@
 use skill::Severity;
 
 use super::super::report::Report;
+use crate::annotations::{data, property};
 
 pub(super) fn render(reports: &[Report]) -> String {
     let mut text = String::new();
@@ -14,7 +15,8 @@ pub(super) fn render(reports: &[Report]) -> String {
                 Severity::Warning => "warning",
                 Severity::Info => "notice",
             };
-            let mut properties = format!("file={}", property(&report.file(&diagnostic.location.file)));
+            let mut properties =
+                format!("file={}", property(&report.file_in_repository(&diagnostic.location.file)));
             if let Some(span) = diagnostic.location.span
                 && report.is_folder
             {
@@ -43,14 +45,4 @@ pub(super) fn render(reports: &[Report]) -> String {
         }
     }
     text
-}
-
-/// What stands behind `::`, as the runner takes it.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// The value of a property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }

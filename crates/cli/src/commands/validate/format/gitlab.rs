@@ -36,7 +36,7 @@ fn issue(report: &Report, finding: &Finding, fingerprint: &str) -> Value {
         "check_name": diagnostic.rule.code(),
         "fingerprint": fingerprint,
         "severity": severity,
-        "location": {"path": report.file(&diagnostic.location.file), "lines": {"begin": line}},
+        "location": {"path": report.file_in_repository(&diagnostic.location.file), "lines": {"begin": line}},
     })
 }
 
@@ -45,7 +45,7 @@ pub(super) fn fingerprint(report: &Report, finding: &Finding) -> String {
     let diagnostic = &finding.diagnostic;
     let mut hash = Sha256::new();
     for part in [
-        &report.key(),
+        &report.file_in_repository(""),
         &diagnostic.location.file,
         diagnostic.rule.code(),
         finding.line.trim(),

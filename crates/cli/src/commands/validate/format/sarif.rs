@@ -76,7 +76,7 @@ fn result(report: &Report, finding: &Finding, rules: &BTreeMap<Rule, usize>) -> 
         message.push_str(&format!("\n{help}"));
     }
     let file = &diagnostic.location.file;
-    let mut physical = json!({"artifactLocation": {"uri": uri(&report.file(file))}});
+    let mut physical = json!({"artifactLocation": {"uri": uri(&report.file_in_repository(file))}});
     if let Some(span) = diagnostic.location.span
         && report.is_folder
     {
@@ -123,7 +123,7 @@ fn replacements(report: &Report, finding: &Finding) -> Option<Value> {
     let changes: Vec<Value> = changes
         .into_iter()
         .map(|(file, replacements)| {
-            json!({"artifactLocation": {"uri": uri(&report.file(file))}, "replacements": replacements})
+            json!({"artifactLocation": {"uri": uri(&report.file_in_repository(file))}, "replacements": replacements})
         })
         .collect();
     Some(json!({"description": {"text": "mend it"}, "artifactChanges": changes}))
