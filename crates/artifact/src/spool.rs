@@ -75,6 +75,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something waits.
     work: Notify,
+    /// The store was away and has answered: a pause before the next attempt is over.
+    back: Notify,
     large: Semaphore,
     counts: Counts,
     /// The last attempt failed: senders are not kept waiting for long.
@@ -115,6 +117,7 @@ impl SpooledStore {
             patience,
             state: Mutex::default(),
             work: Notify::new(),
+            back: Notify::new(),
             large: Semaphore::new(LARGE_AT_ONCE),
             counts: Counts::default(),
             away: AtomicBool::new(false),
@@ -123,6 +126,28 @@ impl SpooledStore {
         });
         shared.tasks.spawn(delivery::run(Arc::clone(&shared)));
         Ok(Self { shared })
+    }
+
+    /// Takes up what earlier processes have left on the disk, and does not ask the store for that. Says how many torn
+    /// files were removed. The part of [`ArtifactStore::sweep`] that also works while the store is away.
+    ///
+    /// # Errors
+    ///
+    /// Where the directory cannot be read.
+    pub async fn take_up(&self) -> Result<u64, StoreError> {
+        let (adopted, torn) = self.shared.spool.adopt(&self.shared.budget).await?;
+        if !adopted.is_empty() {
+            tracing::info!(files = adopted.len(), "files of an earlier process wait for the artifact store");
+        }
+        {
+            let mut state = self.shared.state();
+            for entry in adopted {
+                state.waiting.entry(entry.id().clone()).or_default();
+                state.queue.push_back(entry);
+            }
+        }
+        self.shared.work.notify_one();
+        Ok(torn)
     }
 }
 
@@ -162,25 +187,19 @@ impl ArtifactStore for SpooledStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let checked = self.shared.inner.check().await;
-        if checked.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable) {
-            self.shared.away.store(true, Ordering::Relaxed);
+        match &checked {
+            // Whoever asks finds out sooner than the next attempt would: what waits need not wait for that.
+            Ok(()) => self.shared.is_back(),
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
+                self.shared.away.store(true, Ordering::Relaxed);
+            }
+            Err(_) => {}
         }
         checked
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {
-        let (adopted, torn) = self.shared.spool.adopt(&self.shared.budget).await?;
-        if !adopted.is_empty() {
-            tracing::info!(files = adopted.len(), "files of an earlier process wait for the artifact store");
-        }
-        {
-            let mut state = self.shared.state();
-            for entry in adopted {
-                state.waiting.entry(entry.id().clone()).or_default();
-                state.queue.push_back(entry);
-            }
-        }
-        self.shared.work.notify_one();
+        let torn = self.take_up().await?;
         let swept = self.shared.inner.sweep().await?;
         Ok(Swept { uploads: swept.uploads + torn })
     }
@@ -220,6 +239,13 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store answers. Where it did not before, what waits is tried at once.
+    fn is_back(&self) {
+        if self.away.swap(false, Ordering::Relaxed) {
+            self.back.notify_one();
+        }
     }
 
     fn refuse_waiting(&self, id: &ArtifactId) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
 //! What waits is tried again, until it arrives or the process ends.
 //!
 //! While the store is away one artifact is tried at a time, the one that waits longest first, with pauses that double up
-//! to some minutes and differ by chance, so that many runners do not come back at the same moment. Once one arrives,
-//! several are tried side by side.
+//! to some minutes and differ by chance, so that many runners do not come back at the same moment. A pause ends early when
+//! the store answers somebody else: a check of readiness, or an upload. Once one arrives, several are tried side by side.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -61,7 +61,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Waits for between a half and the whole of the pause, and doubles it. Whether the store goes on.
+/// Waits for between a half and the whole of the pause, and doubles it; no longer once the store is seen to be back.
+/// Whether the store goes on.
 async fn rest(shared: &Shared, pause: &mut Duration) -> bool {
     let mut byte = [0];
     // Without random numbers all pauses are whole ones.
@@ -70,6 +71,10 @@ async fn rest(shared: &Shared, pause: &mut Duration) -> bool {
     *pause = (*pause * 2).min(LONGEST_PAUSE);
     tokio::select! {
         () = sleep(time) => true,
+        () = shared.back.notified() => {
+            *pause = FIRST_PAUSE;
+            true
+        }
         () = shared.stop.cancelled() => false,
     }
 }
@@ -124,6 +129,7 @@ async fn settle(shared: &Shared, entry: Entry, sent: Result<StoredArtifact, Stor
     let id = entry.id().clone();
     match sent {
         Ok(stored) => {
+            // We are not in a pause, and need not be told.
             shared.away.store(false, Ordering::Relaxed);
             entry.remove().await;
             let waiting = shared.state().waiting.remove(&id);

@@ -124,6 +124,22 @@ async fn what_a_failing_store_does_not_take_arrives_later_under_its_id() {
     assert_eq!((inner.count(), files(directory.path())), (9, Vec::new()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_seen_to_be_back_is_not_waited_for() {
+    let (_directory, inner, store) = spooled();
+    inner.fail_with(Some(StoreErrorKind::Unavailable));
+    let (id, stored) = put(&store, 10).await;
+    assert_eq!(stored.unwrap_err().kind(), StoreErrorKind::Deferred);
+    let arrival = store.arrival(&id).expect("it waits");
+    // Long enough for pauses of some minutes.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    inner.fail_with(None);
+    let begun = Instant::now();
+    store.check().await.unwrap();
+    assert_eq!(arrival.wait().await.expect("it arrives").id, id);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_process_left_is_sent_once() {
     let (directory, inner, store) = spooled();

@@ -256,7 +256,7 @@ async fn first_attempt(
     };
     let error = match sent {
         Ok(Ok(stored)) => {
-            shared.away.store(false, Ordering::Relaxed);
+            shared.is_back();
             entry.remove().await;
             // A sender that went away does not need to know.
             let _ = reply.send(Ok(stored));
