@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod deep;
+mod descriptors;
 #[cfg(feature = "docker")]
 mod docker;
 mod error;

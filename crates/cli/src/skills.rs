@@ -11,7 +11,7 @@ use std::{
 
 use skill::{Catalog, Severity, Skill, SourceLimits, SourceProblem, find_skills};
 
-use crate::{error::CommandError, escape, output::Output};
+use crate::{error::CommandError, output::Output};
 
 /// What to do about a directory that cannot be searched to its end.
 pub(crate) const NAME_FEWER: &str = "name the skills themselves, or a directory with little else in it";
@@ -90,15 +90,15 @@ pub(crate) fn note_findings(skill: &Skill, output: Output) {
     }
 }
 
-/// Says that something in a directory of skills is not used.
-pub(crate) fn warn(problem: &SourceProblem, output: Output) {
+/// Says in the log that something in a directory of skills is not used.
+pub(crate) fn log_problem(problem: &SourceProblem) {
     let mut text = problem.to_string();
     let mut next = problem.source();
     while let Some(cause) = next {
         text.push_str(&format!(": {cause}"));
         next = cause.source();
     }
-    output.warn(&escape::line(&text));
+    tracing::warn!(error = text, "something in a directory of skills is not used");
 }
 
 #[cfg(test)]
