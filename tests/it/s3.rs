@@ -324,7 +324,11 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start() {
         ]);
         serve.arg("--spool").arg(place.path().join("spool")).envs(environment(&s3.access));
         let done = serve.envs(env.iter().copied()).output().unwrap();
-        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+        let said = String::from_utf8(done.stderr).unwrap();
+        // The reason is the last line of the log, or plain text where the command line is not understood.
+        let last = said.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
+        let hint = last.and_then(|event| Some(format!("hint: {}\n", event["hint"].as_str()?)));
+        (done.status.code(), hint.unwrap_or(said))
     };
     let (code, said) = serve("s3://nothing-here", &[]);
     assert_eq!(code, Some(2), "{said}");

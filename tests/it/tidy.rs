@@ -50,7 +50,7 @@ const RESERVED: [(&str, &[&str]); 19] = [
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
     ("landlock", &["init"]),
-    ("rustix", &["cli", "driver-docker", "driver-native", "init", "layer"]),
+    ("rustix", &["cli", "driver-docker", "driver-native", "init", "layer", "server"]),
     // Each format has one reader; `skill` only writes with this one.
     ("serde_yaml", &["skill", "skill-test"]),
     ("zip", &["skill"]),

@@ -273,13 +273,13 @@ fn links_that_lead_out_are_left_out_with_a_reason() {
     write(directory.path(), "other/SKILL.md", GOOD);
     std::os::unix::fs::symlink("/etc/passwd", directory.path().join("other/notes.md")).unwrap();
     let ran = run_in(directory.path(), &["validate", "other", "--format", "concise"]);
-    assert!(ran.stdout.contains("other/notes.md: warning[SB125]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("other/notes.md:1:1: warning[SB125]"), "{}", ran.stdout);
     for number in 0..2_001 {
         write(directory.path(), &format!("other/assets/{number}"), "");
     }
     let ran = run_in(directory.path(), &["validate", "other", "--format", "concise"]);
     assert_eq!(ran.code(), 1);
-    assert!(ran.stdout.starts_with("other: error[SB015]"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("other:1:1: error[SB015]"), "{}", ran.stdout);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) use self::{
 };
 use crate::{
     exit,
-    options::{InputSpec, StoreSpec, parse_env, parse_input, parse_wall},
+    options::{InputSpec, StoreSpec, parse_env, parse_input, parse_switch, parse_wall},
     units::{parse_duration, parse_size},
 };
 
@@ -65,10 +65,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", env = "SKILLBOX_DOCKER_RUNTIME", hide_env_values = true)]
     pub(crate) docker_runtime: Option<String>,
     /// Never ask a package index; dependencies come from the cache only.
-    #[arg(long, global = true, env = "SKILLBOX_OFFLINE", hide_env_values = true)]
+    #[arg(long, global = true, env = "SKILLBOX_OFFLINE", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) offline: bool,
     /// Print exactly one JSON document, also for errors.
-    #[arg(long, global = true, env = "SKILLBOX_JSON", hide_env_values = true)]
+    #[arg(long, global = true, env = "SKILLBOX_JSON", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) json: bool,
     /// Say nothing but results and errors.
     #[arg(
@@ -76,8 +76,7 @@ pub(crate) struct Global {
         long,
         global = true,
         env = "SKILLBOX_QUIET",
-        hide_env_values = true,
-        conflicts_with = "verbose"
+        hide_env_values = true, value_parser = parse_switch,
     )]
     pub(crate) quiet: bool,
     /// Say more; twice for the runner's log.
@@ -87,7 +86,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", env = "SKILLBOX_COLOR", hide_env_values = true)]
     pub(crate) color: Color,
     /// Show no progress.
-    #[arg(long, global = true, env = "SKILLBOX_NO_PROGRESS", hide_env_values = true)]
+    #[arg(long, global = true, env = "SKILLBOX_NO_PROGRESS", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) no_progress: bool,
 }
 
@@ -195,7 +194,7 @@ pub(crate) struct Program {
     #[command(flatten)]
     pub(crate) output: OutputPlace,
     /// Leave output files in the sandbox.
-    #[arg(long, env = "SKILLBOX_NO_OUTPUT", hide_env_values = true)]
+    #[arg(long, env = "SKILLBOX_NO_OUTPUT", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) no_output: bool,
     /// A file that the program finds in /workspace, or at DEST.
     #[arg(short, long = "input", value_name = "FILE[:DEST]", value_parser = parse_input)]
@@ -213,7 +212,7 @@ pub(crate) struct Program {
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
     /// Send the program's output to a terminal as it is, control sequences included.
-    #[arg(long, env = "SKILLBOX_RAW", hide_env_values = true)]
+    #[arg(long, env = "SKILLBOX_RAW", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) raw: bool,
 }
 

@@ -31,8 +31,10 @@ use serde_json::json;
 
 use crate::{
     args::{Args, Command},
+    error::CommandError,
+    escape,
     exit::Exit,
-    log,
+    log, options,
     output::{self, Output},
 };
 
@@ -43,9 +45,16 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return misused(&error).into(),
     };
     let (global, output) = (&args.global, Output::new(&args.global));
-    if !matches!(args.command, Some(Command::Serve(_))) {
-        log::of_command(global);
+    if global.quiet && global.verbose > 0 {
+        let error = CommandError::usage("`--quiet` and `--verbose` exclude each other")
+            .hint("leave one of them out, or set SKILLBOX_QUIET or SKILLBOX_VERBOSE to 0");
+        return output.error(&error).into();
     }
+    // Lasts as long as the command. A server starts its own.
+    let _log = match args.command {
+        Some(Command::Serve(_)) => None,
+        _ => log::of_command(global),
+    };
     let result = match args.command {
         None => welcome::execute(),
         Some(Command::Run(command)) => run::execute(&command, global, output),
@@ -86,7 +95,7 @@ fn misused(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "something is missing; see --help",
         _ => first.strip_prefix("error: ").unwrap_or(first),
     };
-    _ = output::print(&format!("{}\n", json!({"error": message, "code": "USAGE"})));
+    _ = output::print(&escape::json(format!("{}\n", json!({"error": message, "code": "USAGE"}))));
     Exit::USAGE
 }
 
@@ -94,5 +103,5 @@ fn misused(error: &clap::Error) -> Exit {
 fn wants_json() -> bool {
     let mut ours = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let variable = std::env::var("SKILLBOX_JSON").unwrap_or_default();
-    ours.any(|argument| argument == "--json") || matches!(variable.as_str(), "1" | "true" | "yes" | "on")
+    ours.any(|argument| argument == "--json") || options::parse_switch(&variable) == Ok(true)
 }

@@ -203,10 +203,10 @@ async fn probe(
         limits: LimitsWanted { memory_bytes: Some(MEMORY), ..LimitsWanted::default() },
         ..Declaration::default()
     };
+    let call = program::call(ToolName::CodeRun, args);
     let request = CallRequest {
-        call: program::call(ToolName::CodeRun, args),
-        skills: Vec::new(),
         options: CallOptions { stdin: None, sink: Some(kept.sink()), whole_streams: StreamChoice::Whole },
+        ..CallRequest::new(call)
     };
     let trigger = sandboxes::trigger()?;
     one.runner.declare(&trigger, declaration).await?;

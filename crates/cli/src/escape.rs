@@ -2,9 +2,11 @@
 //!
 //! A program's output can carry sequences that retitle a window, write to the clipboard, hide or turn text around, or
 //! answer on the keyboard's behalf. Where a stream is a terminal, such characters are shown as escapes and not sent.
-//! Line feeds and tabs stay, and a carriage return that is part of a line's end.
+//! Line feeds and tabs stay, and a carriage return that is part of a line's end. Which characters those are says
+//! [`tool::escape`].
 
-use std::fmt::Write as _;
+use tool::escape::push;
+pub(crate) use tool::escape::{json, line};
 
 /// Escapes a stream that comes in pieces.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ impl Escaper {
             match character {
                 '\n' | '\t' => out.push(character),
                 '\r' => self.carriage_return = true,
-                other => push_escaped(&mut out, other),
+                other => push(&mut out, other),
             }
         }
         out
@@ -36,46 +38,12 @@ impl Escaper {
     }
 }
 
-/// A name, or another text that has one line: every control character is escaped.
-pub(crate) fn line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            other => push_escaped(&mut out, other),
-        }
-    }
-    out
-}
-
 /// A text that may have several lines.
 pub(crate) fn text(text: &str) -> String {
     let mut escaper = Escaper::default();
     let mut out = escaper.push(text);
     out.push_str(escaper.finish());
     out
-}
-
-fn push_escaped(out: &mut String, character: char) {
-    if changes_the_display(character) {
-        match u32::from(character) {
-            0x1b => out.push_str("\\e"),
-            // Writing to a string cannot fail.
-            code @ 0..0x100 => _ = write!(out, "\\x{code:02x}"),
-            code => _ = write!(out, "\\u{{{code:x}}}"),
-        }
-    } else {
-        out.push(character);
-    }
-}
-
-/// Control characters of both sets, and those that turn or split lines.
-fn changes_the_display(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

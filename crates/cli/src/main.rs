@@ -10,6 +10,7 @@ mod annotations;
 mod args;
 mod commands;
 mod deep;
+mod descriptors;
 #[cfg(feature = "docker")]
 mod docker;
 mod error;

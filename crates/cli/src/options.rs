@@ -55,6 +55,15 @@ pub(crate) fn parse_env(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Parses what a variable says of an option that is on or off. Set to nothing, it is off.
+pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("expected 1, true, yes or on, or 0, false, no or off".to_owned()),
+    }
+}
+
 /// Parses the name of a wall.
 pub(crate) fn parse_wall(text: &str) -> Result<Wall, String> {
     Wall::from_name(text).ok_or_else(|| {
@@ -155,6 +164,17 @@ mod tests {
         for bad in ["", "file:", "/a", "s3:", "s3://", "s3://No", "https://outputs"] {
             assert!(bad.parse::<StoreSpec>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn switches_are_on_or_off() {
+        for on in ["1", "true", "YES", "on"] {
+            assert_eq!(parse_switch(on), Ok(true), "{on}");
+        }
+        for off in ["", "0", "False", "no", "off"] {
+            assert_eq!(parse_switch(off), Ok(false), "{off}");
+        }
+        assert!(parse_switch("perhaps").is_err());
     }
 
     #[test]

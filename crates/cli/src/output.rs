@@ -65,12 +65,7 @@ impl Output {
             return exit;
         }
         if self.json {
-            let mut text = error.message.clone();
-            for cause in &error.causes {
-                text.push_str(": ");
-                text.push_str(cause);
-            }
-            let mut document = json!({"error": text, "code": error.code});
+            let mut document = json!({"error": error.line(), "code": error.code});
             if let Some(hint) = &error.hint {
                 document["hint"] = json!(hint);
             }
@@ -85,8 +80,13 @@ impl Output {
 
     /// The result as JSON: one document on one line.
     pub(crate) fn print_json(self, document: &Value) -> Result<(), CommandError> {
-        print(&format!("{document}\n"))
+        print(&escape::json(format!("{document}\n")))
     }
+}
+
+/// The result as JSON on several lines, for people.
+pub(crate) fn print_indented(document: &Value) -> Result<(), CommandError> {
+    print(&escape::json(format!("{document:#}\n")))
 }
 
 /// The result as text.

@@ -112,15 +112,24 @@ pub(crate) fn note_findings(skill: &Skill, output: Output) {
     }
 }
 
-/// Says that something in a directory of skills is not used.
-pub(crate) fn warn(problem: &SourceProblem, output: Output) {
+/// Says in the log that something in a directory of skills is not used.
+pub(crate) fn log_problem(problem: &SourceProblem) {
+    tracing::warn!(error = with_causes(problem), "something in a directory of skills is not used");
+}
+
+/// The same for somebody at a terminal.
+fn warn(problem: &SourceProblem, output: Output) {
+    output.warn(&escape::line(&with_causes(problem)));
+}
+
+fn with_causes(problem: &SourceProblem) -> String {
     let mut text = problem.to_string();
     let mut next = problem.source();
     while let Some(cause) = next {
         text.push_str(&format!(": {cause}"));
         next = cause.source();
     }
-    output.warn(&escape::line(&text));
+    text
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ mod bucket;
 use std::{sync::Arc, time::Duration};
 
 use artifact::{
-    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, StoreError, StoreErrorKind,
+    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, SpooledStore, StoreError,
+    StoreErrorKind,
 };
 use tokio::time::{sleep, timeout};
 
-use crate::{args::Serve, error::CommandError, options::StoreSpec, output::Output};
+use crate::{args::Serve, error::CommandError, options::StoreSpec};
 
 /// How long the start waits for the store's word.
 const START_WAIT: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn ArtifactStore>,
     pub(crate) signed_urls: Option<SignedUrls>,
+    /// What keeps files while a bucket is away.
+    pub(crate) spool: Option<SpooledStore>,
 }
 
 /// Opens the store. `base_url` stands before the links of a store in a directory.
@@ -33,12 +36,12 @@ pub(crate) async fn open(command: &Serve, base_url: String) -> Result<Opened, Co
             let options = LocalOptions { directory: directory.clone(), urls, durability: Durability::Fsync };
             let store = LocalStore::open(options)?;
             let signed_urls = store.signed_urls().cloned();
-            Ok(Opened { store: Arc::new(store), signed_urls })
+            Ok(Opened { store: Arc::new(store), signed_urls, spool: None })
         }
         #[cfg(feature = "s3")]
         StoreSpec::S3(location) => {
             let store = bucket::open(&command.s3, location, command.link_lifetime).await?;
-            Ok(Opened { store: Arc::new(store), signed_urls: None })
+            Ok(Opened { store: Arc::new(store.clone()), signed_urls: None, spool: Some(store) })
         }
     }
 }
@@ -49,7 +52,7 @@ pub(crate) async fn open(command: &Serve, base_url: String) -> Result<Opened, Co
 /// # Errors
 ///
 /// Where trying again would not help, or files would be lost meanwhile.
-pub(crate) async fn is_there(store: &Arc<dyn ArtifactStore>, output: Output) -> Result<bool, CommandError> {
+pub(crate) async fn is_there(store: &Arc<dyn ArtifactStore>) -> Result<bool, CommandError> {
     let overdue =
         || StoreError::new(StoreErrorKind::Unavailable, format!("check the store within {START_WAIT:?}"));
     let checked = timeout(START_WAIT, store.check()).await.unwrap_or_else(|_| Err(overdue()));
@@ -57,12 +60,11 @@ pub(crate) async fn is_there(store: &Arc<dyn ArtifactStore>, output: Output) -> 
         Ok(()) => Ok(true),
         Err(error) if error.kind() == StoreErrorKind::Unavailable && store.backlog().is_some() => {
             let error = CommandError::from(error);
-            tracing::warn!(error = error.message, causes = ?error.causes, "the artifact store is away");
-            let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            output.warn(&format!(
-                "{}{hint}; output files are kept until the store is back, and /readyz says 503 until then",
-                error.message
-            ));
+            tracing::warn!(
+                error = error.line(),
+                hint = error.hint.as_deref(),
+                "the artifact store is away; output files are kept until the store is back, and /readyz says 503 until then"
+            );
             Ok(false)
         }
         Err(error) => Err(error.into()),
@@ -78,7 +80,7 @@ pub(crate) async fn sweep(store: &Arc<dyn ArtifactStore>) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The same for a store that is away: what waits on the disk is taken up at once, the rest when it is back.
+/// The same for a store that is away, as soon as it is back.
 pub(crate) async fn sweep_later(store: &Arc<dyn ArtifactStore>) {
     let mut pause = FIRST_PAUSE;
     while let Err(error) = sweep(store).await {

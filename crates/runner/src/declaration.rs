@@ -136,13 +136,15 @@ pub enum DeclareError {
         /// Why.
         reason: &'static str,
     },
-    /// Zero, or more than the operator allows.
-    #[error("{what} of {asked} is not allowed: it must be between 1 and {most}")]
+    /// Less than what works, or more than the operator allows.
+    #[error("{what} of {asked} is not allowed: it must be between {least} and {most}")]
     OutOfRange {
         /// What was asked for.
         what: &'static str,
         /// How much.
         asked: u64,
+        /// The least that works.
+        least: u64,
         /// How much is allowed.
         most: u64,
     },
@@ -186,16 +188,16 @@ impl Declaration {
             return Err(DeclareError::NetworkNotConfigured);
         }
         let lifetime = self.lifetime.unwrap_or(config.lifetime);
-        in_range("sandboxTimeout (ms)", milliseconds(lifetime), milliseconds(config.most_lifetime))?;
-        let limits = self.limits.resolve(&config.limits, &config.most_limits)?;
+        in_range("sandboxTimeout (ms)", milliseconds(lifetime), 1, milliseconds(config.most_lifetime))?;
+        let limits = self.limits.resolve(config)?;
         let mut bytes = 0;
         for (name, value) in &self.env {
             environment::check_variable(name, value)
                 .map_err(|reason| DeclareError::InvalidEnvironment { name: name.clone(), reason })?;
             bytes += name.len() + value.len();
         }
-        in_range_or_zero("env (bytes)", bytes as u64, ENVIRONMENT_BYTES as u64)?;
-        in_range_or_zero("number of inputs", self.inputs.len() as u64, INPUTS as u64)?;
+        in_range("env (bytes)", bytes as u64, 0, ENVIRONMENT_BYTES as u64)?;
+        in_range("number of inputs", self.inputs.len() as u64, 0, INPUTS as u64)?;
         let mut inputs = Vec::with_capacity(self.inputs.len());
         let mut bytes = 0_u64;
         for input in &self.inputs {
@@ -211,37 +213,84 @@ impl Declaration {
             }
             inputs.push((path, input.content.clone()));
         }
-        in_range_or_zero("size of all inputs (bytes)", bytes, config.input_bytes)?;
+        in_range("size of all inputs (bytes)", bytes, 0, config.input_bytes)?;
         let metadata = serde_json::to_string(&self.metadata).map_or(0, |text| text.len());
-        in_range_or_zero("metadata (bytes)", metadata as u64, METADATA_BYTES as u64)?;
+        in_range("metadata (bytes)", metadata as u64, 0, METADATA_BYTES as u64)?;
         Ok(Resolved { limits, lifetime, env: self.env.clone(), inputs })
     }
 }
 
+/// What a trigger may ask for of one limit, under the name that the declaration has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitRange {
+    /// The member of `limits`.
+    pub member: &'static str,
+    /// The least with which a program can work.
+    pub least: u64,
+    /// What a trigger has that does not ask.
+    pub standard: u64,
+    /// The most that the operator allows.
+    pub most: u64,
+}
+
+/// The least of each limit with which a sandbox starts and runs Python: below these a sandbox fails in ways that say nothing
+/// of a limit.
+mod least {
+    pub(super) const MEMORY_BYTES: u64 = 32 << 20;
+    pub(super) const CPU_MILLIS: u64 = 10;
+    pub(super) const PROCESSES: u64 = 8;
+    pub(super) const DISK_BYTES: u64 = 1 << 20;
+    pub(super) const DISK_INODES: u64 = 64;
+    pub(super) const SHM_BYTES: u64 = 64 << 10;
+    pub(super) const OPEN_FILES: u64 = 32;
+    pub(super) const FILE_BYTES: u64 = 64 << 10;
+}
+
+/// What triggers may ask for under this configuration.
+#[must_use]
+pub fn limit_ranges(config: &Config) -> [LimitRange; 8] {
+    let (standard, most) = (&config.limits, &config.most_limits);
+    let range = |member, least: u64, standard: u64, most: u64| LimitRange {
+        member,
+        // An operator who configured less has tried it.
+        least: least.min(standard),
+        standard,
+        most,
+    };
+    [
+        range("memoryBytes", least::MEMORY_BYTES, standard.memory_bytes, most.memory_bytes),
+        range("cpuMillis", least::CPU_MILLIS, standard.cpu_millis.into(), most.cpu_millis.into()),
+        range("processes", least::PROCESSES, standard.processes.into(), most.processes.into()),
+        range("diskBytes", least::DISK_BYTES, standard.disk_bytes, most.disk_bytes),
+        range("diskInodes", least::DISK_INODES, standard.disk_inodes, most.disk_inodes),
+        range("shmBytes", least::SHM_BYTES, standard.shm_bytes, most.shm_bytes),
+        range("openFiles", least::OPEN_FILES, standard.open_files, most.open_files),
+        range("fileBytes", least::FILE_BYTES, standard.file_bytes, most.file_bytes),
+    ]
+}
+
 impl LimitsWanted {
-    fn resolve(&self, standard: &Limits, most: &Limits) -> Result<Limits, DeclareError> {
-        let pick = |what, wanted: Option<u64>, standard: u64, most: u64| match wanted {
-            None => Ok(standard),
-            Some(asked) => in_range(what, asked, most).map(|()| asked),
+    fn resolve(&self, config: &Config) -> Result<Limits, DeclareError> {
+        let [memory, cpu, processes, disk, inodes, shm, open, file] = limit_ranges(config);
+        let pick = |range: LimitRange, wanted: Option<u64>| match wanted {
+            None => Ok(range.standard),
+            Some(asked) if (range.least..=range.most).contains(&asked) => Ok(asked),
+            Some(asked) => {
+                let LimitRange { member, least, most, .. } = range;
+                Err(DeclareError::OutOfRange { what: member, asked, least, most })
+            }
         };
-        let pick_u32 = |what, wanted: Option<u32>, standard: u32, most: u32| match wanted {
-            None => Ok(standard),
-            Some(asked) => in_range(what, asked.into(), most.into()).map(|()| asked),
-        };
+        // The maximum is of the same width, so what passed it fits.
+        let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         Ok(Limits {
-            memory_bytes: pick(
-                "memory (bytes)",
-                self.memory_bytes,
-                standard.memory_bytes,
-                most.memory_bytes,
-            )?,
-            cpu_millis: pick_u32("cpu (thousandths)", self.cpu_millis, standard.cpu_millis, most.cpu_millis)?,
-            processes: pick_u32("processes", self.processes, standard.processes, most.processes)?,
-            disk_bytes: pick("disk (bytes)", self.disk_bytes, standard.disk_bytes, most.disk_bytes)?,
-            disk_inodes: pick("disk (inodes)", self.disk_inodes, standard.disk_inodes, most.disk_inodes)?,
-            shm_bytes: pick("shared memory (bytes)", self.shm_bytes, standard.shm_bytes, most.shm_bytes)?,
-            open_files: pick("open files", self.open_files, standard.open_files, most.open_files)?,
-            file_bytes: pick("file size (bytes)", self.file_bytes, standard.file_bytes, most.file_bytes)?,
+            memory_bytes: pick(memory, self.memory_bytes)?,
+            cpu_millis: pick(cpu, self.cpu_millis.map(u64::from)).map(narrow)?,
+            processes: pick(processes, self.processes.map(u64::from)).map(narrow)?,
+            disk_bytes: pick(disk, self.disk_bytes)?,
+            disk_inodes: pick(inodes, self.disk_inodes)?,
+            shm_bytes: pick(shm, self.shm_bytes)?,
+            open_files: pick(open, self.open_files)?,
+            file_bytes: pick(file, self.file_bytes)?,
         })
     }
 }
@@ -255,15 +304,12 @@ pub(crate) struct Resolved {
     pub(crate) inputs: Vec<(SandboxPath, Bytes)>,
 }
 
-fn in_range(what: &'static str, asked: u64, most: u64) -> Result<(), DeclareError> {
-    if asked == 0 {
-        return Err(DeclareError::OutOfRange { what, asked, most });
+fn in_range(what: &'static str, asked: u64, least: u64, most: u64) -> Result<(), DeclareError> {
+    if (least..=most).contains(&asked) {
+        Ok(())
+    } else {
+        Err(DeclareError::OutOfRange { what, asked, least, most })
     }
-    in_range_or_zero(what, asked, most)
-}
-
-fn in_range_or_zero(what: &'static str, asked: u64, most: u64) -> Result<(), DeclareError> {
-    if asked > most { Err(DeclareError::OutOfRange { what, asked, most }) } else { Ok(()) }
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -302,7 +348,7 @@ mod tests {
         let limits = LimitsWanted { memory_bytes: Some(1 << 40), ..LimitsWanted::default() };
         check(
             Declaration { limits, ..Declaration::default() },
-            "memory (bytes) of 1099511627776 is not allowed",
+            "memoryBytes of 1099511627776 is not allowed: it must be between 33554432 and",
         );
         let env = vec![("OUTPUT_DIR".into(), "/".into())];
         check(Declaration { env, ..Declaration::default() }, "`OUTPUT_DIR` cannot be set");

@@ -109,6 +109,15 @@ impl Directory {
         }
     }
 
+    /// The triggers that have not ended, in the order of their ids.
+    pub(crate) fn list_live(&self) -> Vec<TriggerId> {
+        let table = self.table();
+        let live = table.triggers.iter().filter(|(_, slot)| !slot.ended);
+        let mut ids: Vec<TriggerId> = live.map(|(id, _)| id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Triggers that have not ended.
     pub(crate) fn live(&self) -> usize {
         self.table().live

@@ -36,7 +36,9 @@ mod tests;
 
 pub use crate::{
     config::Config,
-    declaration::{Declaration, DeclareError, InputFile, LimitsWanted, NetworkWanted},
+    declaration::{
+        Declaration, DeclareError, InputFile, LimitRange, LimitsWanted, NetworkWanted, limit_ranges,
+    },
     id::{InvalidTriggerId, TriggerId},
     pending::{CallError, CallOptions, CallRequest, PendingCall, StreamChoice},
     progress::{ProgressEvent, ProgressKind, ProgressStream},

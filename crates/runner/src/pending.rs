@@ -21,6 +21,8 @@ pub struct CallRequest {
     pub call: ToolCall,
     /// Slugs of skills to enable for the trigger, beside those that it has.
     pub skills: Vec<String>,
+    /// Under which name of a request the log shows the call.
+    pub request_id: Option<String>,
     /// What only callers in the same process ask for.
     pub options: CallOptions,
 }
@@ -29,7 +31,7 @@ impl CallRequest {
     /// The call alone.
     #[must_use]
     pub fn new(call: ToolCall) -> Self {
-        Self { call, skills: Vec::new(), options: CallOptions::default() }
+        Self { call, skills: Vec::new(), request_id: None, options: CallOptions::default() }
     }
 }
 

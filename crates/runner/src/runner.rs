@@ -186,7 +186,7 @@ impl Runner {
     /// # Errors
     /// Why the call was not taken.
     pub async fn submit(&self, id: &TriggerId, request: CallRequest) -> Result<PendingCall, CallError> {
-        let CallRequest { call, skills, options } = request;
+        let CallRequest { call, skills, request_id, options } = request;
         let call_id = &call.tool_call_id;
         if call_id.is_empty() || call_id.chars().count() > CALL_ID || call_id.chars().any(char::is_control) {
             return Err(CallError::InvalidCallId);
@@ -194,7 +194,8 @@ impl Runner {
         let skills = self.find_skills(&skills).map_err(CallError::Skills)?;
         let (accepted, taken) = oneshot::channel();
         let (reply, answer) = oneshot::channel();
-        let incoming = Incoming { call, skills, options, received: Instant::now(), accepted, reply };
+        let incoming =
+            Incoming { call, skills, request_id, options, received: Instant::now(), accepted, reply };
         let retry_after = self.core.config.retry_after;
         self.send_or_start(id, Message::Call(Box::new(incoming))).await.map_err(|refusal| match refusal {
             Refusal::ShuttingDown => CallError::ShuttingDown { retry_after },
@@ -216,6 +217,12 @@ impl Runner {
         let (reply, answer) = oneshot::channel();
         self.send(id, Message::Status { reply }).await;
         answer.await.ok()
+    }
+
+    /// The triggers that have not ended, by their ids.
+    #[must_use]
+    pub fn triggers(&self) -> Vec<TriggerId> {
+        self.core.directory.list_live()
     }
 
     /// Follows what happens in a trigger, after the event with this id; `None` for a trigger that is not known.

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io::Cursor,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use layer::{LayerError, Progress, Requirements, Resolver, Source};
 use skill::{Catalog, CatalogError, Digest, Installed, Origin, ReadError, Skill};
 use tokio::task::spawn_blocking;
+
+use crate::fault::chain;
 
 /// The skills of a runner. Clones share them.
 #[derive(Clone, Debug)]
@@ -111,6 +114,19 @@ impl Skills {
     pub async fn remove(&self, slug: &str) -> Result<bool, CatalogError> {
         let slug = slug.to_owned();
         self.change(move |catalog| catalog.remove(&slug)).await
+    }
+
+    /// Reads the built-in skills again, in turn with installations: see [`Catalog::reload`]. Triggers keep what they use.
+    /// What was found but is not used comes back as sentences.
+    ///
+    /// # Errors
+    /// A directory cannot be read. Everything stays as it was.
+    pub async fn reload(&self, built_in: Vec<PathBuf>) -> Result<Vec<String>, CatalogError> {
+        self.change(move |catalog| {
+            catalog.reload(&built_in)?;
+            Ok(catalog.problems().iter().map(|problem| chain(problem)).collect())
+        })
+        .await
     }
 
     /// Puts other skills in the place of all that there are. Triggers that use one of those keep it.

@@ -91,6 +91,7 @@ pub(crate) struct Trigger {
 /// A call that waits for its turn.
 struct Queued {
     call: ToolCall,
+    request_id: Option<String>,
     options: CallOptions,
     received: Instant,
 }
@@ -190,7 +191,7 @@ impl Trigger {
 
     /// Running: one call, while messages are read on.
     async fn carry_out(&mut self, next: Queued) {
-        let Queued { call, options, received } = next;
+        let Queued { call, request_id, options, received } = next;
         let id = call.tool_call_id.clone();
         if self.records.is_abandoned(&id) {
             // It never ran, so the same id may come again.
@@ -208,6 +209,7 @@ impl Trigger {
             progress: self.progress.clone(),
             plan: self.plan.clone(),
             call,
+            request_id,
             options,
             received,
             cancel: cancel.clone(),
@@ -269,7 +271,7 @@ impl Trigger {
     }
 
     fn take_call(&mut self, incoming: Incoming) {
-        let Incoming { call, skills, options, received, accepted, reply } = incoming;
+        let Incoming { call, skills, request_id, options, received, accepted, reply } = incoming;
         let verdict = match self.records.find(&call) {
             Found::Conflict => {
                 Err(CallError::ConflictingArguments { tool_call_id: call.tool_call_id.clone() })
@@ -285,7 +287,7 @@ impl Trigger {
             }
             Found::New => self.admit(skills).map(|()| {
                 self.records.insert(&call, reply);
-                self.queue.push_back(Queued { call, options, received });
+                self.queue.push_back(Queued { call, request_id, options, received });
             }),
         };
         // Whoever is gone before it hears this has closed its way back too, which cancels the call.

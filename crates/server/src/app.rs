@@ -10,6 +10,7 @@ use crate::{
     hosts::{Hosts, Origins},
     inputs::HostClient,
     readiness::Readiness,
+    seats::Seats,
     server::ServeError,
     tokens::Tokens,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     /// `None` where only unix sockets are listened on: TCP connections are refused then.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) readiness: Readiness,
+    pub(crate) seats: Arc<Seats>,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) requests: Arc<Semaphore>,
@@ -56,6 +58,7 @@ impl App {
             input_hosts,
             tokens,
             readiness: Readiness::new(),
+            seats: Arc::new(Seats::new(config.connections, config.connections_of_peer)),
             calls: Arc::new(Semaphore::new(config.calls)),
             streams: Arc::new(Semaphore::new(config.streams)),
             requests: Arc::new(Semaphore::new(config.requests)),

@@ -18,6 +18,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
+use tool::replace_lone_surrogates;
 
 use crate::{
     app::App,
@@ -108,6 +109,9 @@ pub(crate) async fn json<T: DeserializeOwned>(
 ) -> Result<Received<T>, Problem> {
     check_type(request.headers(), "application/json")?;
     let Received { value: bytes, permits } = read(app, request.into_body(), limit).await?;
+    // The same memory, as nobody else holds it.
+    let mut bytes = BytesMut::from(bytes);
+    replace_lone_surrogates(&mut bytes);
     let value = serde_json::from_slice(&bytes).map_err(|error| refuse::<T>(&error))?;
     Ok(Received { value, permits })
 }

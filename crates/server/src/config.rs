@@ -1,6 +1,10 @@
 //! What an operator sets once: where to listen, who may ask, and how much is held at a time.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use artifact::SignedUrls;
 
@@ -36,10 +40,14 @@ pub struct Config {
     pub streams: usize,
     /// Most other requests at once.
     pub requests: usize,
-    /// Most connections at once; further ones wait to be accepted.
+    /// Most connections at once. For one more, the one that has waited longest for a request has to go.
     pub connections: usize,
-    /// Longest time for the head of a request, also for the next one of a kept connection.
-    pub header_timeout: Duration,
+    /// Most of them from one address. For one more, the one of that address that has waited longest has to go.
+    pub connections_of_peer: usize,
+    /// Longest time for the head of a request: from the beginning of the connection, or from its first byte.
+    pub head_timeout: Duration,
+    /// How long a connection is kept for the next request.
+    pub idle_timeout: Duration,
     /// Longest silence inside a body.
     pub body_idle: Duration,
     /// Longest time for a whole body.
@@ -50,6 +58,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// What a client is told to wait when one of these bounds is hit.
     pub retry_after: Duration,
+    /// Lines of the log that were never written; whoever writes it counts.
+    pub lost_log_lines: Arc<AtomicU64>,
     /// How long open connections may take to end after the runner has.
     pub close: Duration,
 }
@@ -72,12 +82,15 @@ impl Config {
             streams: 1024,
             requests: 256,
             connections: 4096,
-            header_timeout: Duration::from_secs(30),
+            connections_of_peer: 3072,
+            head_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(30),
             body_idle: Duration::from_secs(15),
             body_timeout: Duration::from_secs(300),
             write_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(15),
             retry_after: Duration::from_secs(1),
+            lost_log_lines: Arc::default(),
             close: Duration::from_secs(5),
         }
     }

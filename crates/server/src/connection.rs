@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{Config, app::Transport};
+use crate::{Config, app::Transport, held::holding, seats::Seat};
 
 /// Most headers of a request.
 const MOST_HEADERS: usize = 64;
@@ -43,18 +44,34 @@ pub(crate) async fn serve(
     router: Router,
     config: &Config,
     ending: Ending,
+    seat: Arc<Seat>,
 ) -> bool {
+    let of_requests = Arc::clone(&seat);
     let service = service_fn(move |request: Request<Incoming>| {
+        let busy = of_requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(transport);
+        request.extensions_mut().insert(of_requests.service());
         let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        async move {
+            let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(response.map(|body| holding(body, busy)))
+        }
     });
-    let io = TokioIo::new(Impatient { stream, patience: config.write_timeout, waiting: None });
+    let io = TokioIo::new(Impatient {
+        stream,
+        seat: Arc::clone(&seat),
+        head_timeout: config.head_timeout,
+        // A new connection is there for a request.
+        head: Some(Box::pin(sleep(config.head_timeout))),
+        begun: 0,
+        patience: config.write_timeout,
+        waiting: None,
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(config.header_timeout)
+            .header_read_timeout(config.idle_timeout)
             .max_headers(MOST_HEADERS)
             .max_header_size(HEAD_BYTES)
             .max_buf_size(BUFFER_BYTES)
@@ -71,6 +88,10 @@ pub(crate) async fn serve(
                 return false;
             }
             () = ending.cut.cancelled() => return true,
+            () = seat.evicted() => {
+                tracing::debug!("a connection that waited for a request made room for another");
+                return false;
+            }
             () = ending.close.cancelled(), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
@@ -79,9 +100,16 @@ pub(crate) async fn serve(
     }
 }
 
-/// A stream that ends with an error when its other end leaves what was sent unread for too long.
+/// A stream that ends with an error when its other end leaves what was sent unread for too long, or begins a request and
+/// does not finish its head.
 struct Impatient<S> {
     stream: S,
+    seat: Arc<Seat>,
+    head_timeout: Duration,
+    /// Runs from the first byte of a head, or from the beginning of the connection, to the end of that head.
+    head: Option<Pin<Box<Sleep>>>,
+    /// Requests whose heads have come.
+    begun: u64,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
@@ -105,7 +133,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let before = into.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, into);
+        let begun = self.seat.begun();
+        if begun != self.begun {
+            (self.begun, self.head) = (begun, None);
+        }
+        if !self.seat.waits() {
+            return result;
+        }
+        if matches!(result, Poll::Ready(Ok(()))) && into.filled().len() > before && self.head.is_none() {
+            self.head = Some(Box::pin(sleep(self.head_timeout)));
+        }
+        if result.is_ready() {
+            return result;
+        }
+        let Some(head) = &mut self.head else { return Poll::Pending };
+        ready!(head.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request does not come")))
     }
 }
 

@@ -1,53 +1,60 @@
-//! Who may ask, and how much at a time. Stands before every route, so that no route can forget it.
+//! Who may ask, and how much at a time. A layer on every route, which says there what it asks of whoever comes; a route
+//! cannot be made without ([`crate::router`]).
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     app::{App, Transport},
+    held::holding,
     problem::{Code, Problem},
+    seats::Service,
 };
 
-/// What a path asks of whoever comes.
+/// What a route asks of whoever comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub(crate) enum Access {
     /// Health: no token, and any `Host`, because an orchestrator asks by the address of a pod. Says nothing secret.
     Open,
     /// The signature in the link is the permission.
     Signed,
-    /// A token.
-    Token,
+    /// A token. Each kind has its own places: when all calls are taken, they can still be watched and stopped.
+    Token(Places),
+}
+
+/// Among which requests one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// Those that carry out tool calls.
+    Calls,
+    /// Those that follow a trigger.
+    Streams,
+    /// All others.
+    Requests,
 }
 
 /// Checks a request, and holds its place among those that are carried out until its answer was sent.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match admit(&app, &request) {
-        Ok(place) => {
-            let response = next.run(request).await;
-            response.map(|body| Body::new(Held { body, _place: place }))
-        }
+pub(crate) async fn guard(
+    State((app, access)): State<(App, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admit(&app, access, &request) {
+        Ok(place) => next.run(request).await.map(|body| holding(body, place)),
         Err(problem) => problem.into_response(),
     }
 }
 
-fn admit(app: &App, request: &Request) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-    let path = request.uri().path();
+fn admit(app: &App, access: Access, request: &Request) -> Result<Option<OwnedSemaphorePermit>, Problem> {
     // In-process callers say nothing of where they come from: they are treated like strangers.
     let transport = request.extensions().get().copied().unwrap_or(Transport::Tcp(None));
-    let access = access(path);
     if let Transport::Tcp(local) = transport
         && access != Access::Open
     {
@@ -60,30 +67,23 @@ fn admit(app: &App, request: &Request) -> Result<Option<OwnedSemaphorePermit>, P
             return Err(Problem::new(Code::OriginNotAllowed, detail));
         }
     }
-    if access == Access::Token && transport != Transport::Unix {
+    if matches!(access, Access::Token(_)) && transport != Transport::Unix {
         check_token(app, request.headers())?;
     }
-    if access == Access::Open {
-        return Ok(None);
-    }
-    // Each kind has its own places: when all calls are taken, they can still be watched and stopped.
-    let (places, what) = match path {
-        path if path.ends_with("/tool-calls") => (&app.calls, "requests for tool calls"),
-        path if path.ends_with("/events") => (&app.streams, "progress streams"),
-        _ => (&app.requests, "requests"),
-    };
-    let place = Arc::<Semaphore>::clone(places).try_acquire_owned();
-    place.map(Some).map_err(|_| {
+    let busy = |what: &str| {
         Problem::new(Code::Busy, format!("too many {what} at once")).retry_after(app.config.retry_after)
-    })
-}
-
-fn access(path: &str) -> Access {
-    match path {
-        "/healthz" | "/readyz" => Access::Open,
-        path if path.starts_with("/v1/files/") && path.ends_with("/content") => Access::Signed,
-        _ => Access::Token,
+    };
+    let (places, what) = match access {
+        Access::Open => return Ok(None),
+        Access::Token(Places::Calls) => (&app.calls, "requests for tool calls"),
+        Access::Token(Places::Streams) => (&app.streams, "progress streams"),
+        Access::Token(Places::Requests) | Access::Signed => (&app.requests, "requests"),
+    };
+    if request.extensions().get() == Some(&Service::HealthOnly) {
+        return Err(busy("connections"));
     }
+    let place = Arc::<Semaphore>::clone(places).try_acquire_owned();
+    place.map(Some).map_err(|_| busy(what))
 }
 
 fn check_host(request: &Request, allowed: impl Fn(&str) -> bool) -> Result<(), Problem> {
@@ -118,30 +118,4 @@ fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii_start())
-}
-
-/// A body that keeps its request's place until it was sent, or its reader is gone.
-struct Held {
-    body: Body,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

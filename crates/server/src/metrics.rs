@@ -28,7 +28,7 @@ struct Upload {
 }
 
 /// The numbers of this moment.
-pub(crate) fn text(runner: &Runner) -> Result<String, fmt::Error> {
+pub(crate) fn text(runner: &Runner, lost_log_lines: u64) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("skillbox");
     let build = vec![("version", env!("CARGO_PKG_VERSION")), ("driver", runner.driver().name())];
     registry.register("build", "Version of this runner, and the driver of its sandboxes", Info::new(build));
@@ -56,14 +56,24 @@ pub(crate) fn text(runner: &Runner) -> Result<String, fmt::Error> {
             ("spool_not_kept", "Files that the spool had no room or no disk for", backlog.not_kept),
             ("spool_lost", "Files that were damaged on the spool's disk", backlog.lost),
         ] {
-            let counter = Counter::<u64>::default();
-            counter.inc_by(count);
-            registry.register(name, help, counter);
+            counter(&mut registry, name, help, count);
         }
     }
+    counter(
+        &mut registry,
+        "log_lines_lost",
+        "Lines of the log that found no room, or could not be written",
+        lost_log_lines,
+    );
     let mut text = String::new();
     prometheus_text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {

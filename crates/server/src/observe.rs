@@ -1,8 +1,8 @@
 //! What every request has, whatever becomes of it: an id, a span, a log line, safe headers, and an answer also where
 //! a handler panics.
 //!
-//! Nothing of a request but its method, route and id is logged: paths hold ids of callers, queries hold signatures, and
-//! headers hold tokens.
+//! Of a request its method, route and id are logged, and the ids of the trigger and the tool calls that it is about, so that
+//! all lines of a call can be found by any of them. Nothing else: queries hold signatures, and headers hold tokens.
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 use uuid::Uuid;
 
 use crate::problem::{Code, Problem};
@@ -21,6 +21,10 @@ use crate::problem::{Code, Problem};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken from a client.
 const LONGEST_ID: usize = 128;
+
+/// The id of a request, for what is done on its behalf.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
 
 /// Set where the handler has not set another.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -36,12 +40,20 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 /// The outermost layer.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(&request);
     let shown = id.to_str().unwrap_or_default().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", request.id = shown, http.method = %request.method(), http.route = route);
+    let span = tracing::info_span!(
+        "request",
+        request.id = shown,
+        http.method = %request.method(),
+        http.route = route,
+        trigger.id = Empty,
+        tool_call.id = Empty,
+    );
+    request.extensions_mut().insert(RequestId(shown));
     let answered = async {
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = answer.unwrap_or_else(|panic| {

@@ -180,7 +180,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.code.status(), self.to_value().to_string()).into_response();
+        let mut response =
+            (self.code.status(), tool::escape::json(self.to_value().to_string())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_seconds() {

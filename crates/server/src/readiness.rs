@@ -13,6 +13,10 @@ use std::{
 };
 
 use runner::{CallRequest, Runner, TriggerId};
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 use sandbox::CheckState;
 use serde_json::json;
 use tokio::{
@@ -31,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the word of the store and the driver counts, since anyone may ask.
 const FRESH: Duration = Duration::from_secs(2);
+/// With fewer free file descriptors than a call and its connection take, with some to spare, calls would fail.
+const FEWEST_DESCRIPTORS: u64 = 16;
 /// How long the store is waited for.
 const STORE_WAIT: Duration = Duration::from_secs(2);
 
@@ -51,6 +57,7 @@ pub(crate) struct Readiness {
 struct PartsWork {
     store: bool,
     driver: bool,
+    descriptors: bool,
 }
 
 /// The verdict. `reasons` is empty where it is ready.
@@ -98,6 +105,9 @@ impl Readiness {
         if !parts.driver {
             reasons.push("the driver makes no sandboxes any more");
         }
+        if !parts.descriptors {
+            reasons.push("the process has almost no file descriptors left; raise its limit (LimitNOFILE=)");
+        }
         let weak_walls = self.weak_walls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Verdict { reasons, weak_walls }
     }
@@ -127,7 +137,11 @@ impl Readiness {
         {
             return works;
         }
-        let works = PartsWork { store: store_works(runner).await, driver: driver_works(runner).await };
+        let works = PartsWork {
+            store: store_works(runner).await,
+            driver: driver_works(runner).await,
+            descriptors: free_descriptors().is_none_or(|free| free >= FEWEST_DESCRIPTORS),
+        };
         *known = Some((Instant::now(), works));
         works
     }
@@ -144,6 +158,17 @@ async fn store_works(runner: &Runner) -> bool {
             tracing::error!("the artifact store's check took too long");
             false
         }
+    }
+}
+
+/// How many more files this process can open; `None` where the system does not say.
+fn free_descriptors() -> Option<u64> {
+    let most = getrlimit(Resource::Nofile).current?;
+    match std::fs::read_dir("/proc/self/fd") {
+        // One of them is the one that reads them.
+        Ok(open) => Some(most.saturating_sub((open.count() as u64).saturating_sub(1))),
+        Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => Some(0),
+        Err(_) => None,
     }
 }
 

@@ -1,48 +1,70 @@
-//! All routes, with the layers around them.
+//! All routes, each with what it asks of whoever comes, and the layers around them.
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    handler::Handler as _,
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post, put},
+    routing::{MethodRouter, get, post, put},
 };
 
 use crate::{
     app::App,
-    guard::guard,
+    guard::{
+        Access::{self, Open, Signed, Token},
+        Places::{Calls, Requests, Streams},
+        guard,
+    },
     observe::observe,
     problem::{Code, Problem},
     routes::{calls, definitions, files, health, metrics, progress, skills, triggers},
 };
 
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::show))
-        .route("/v1/triggers/{id}", put(triggers::declare).get(triggers::show).delete(triggers::end))
-        .route("/v1/triggers/{id}/events", get(progress::follow))
-        .route("/v1/triggers/{id}/tool-calls", post(calls::carry_out))
-        .route("/v1/triggers/{id}/tool-calls/{tool_call_id}/cancel", post(calls::cancel))
-        .route("/v1/skills", get(skills::list).post(skills::install))
-        .route("/v1/skills/validate", post(skills::validate))
-        .route("/v1/skills/{slug}", get(skills::show).delete(skills::remove))
-        .route("/v1/tools", get(definitions::tools))
-        .route("/v1/prompt", get(definitions::prompt))
-        .route("/v1/files/{id}", get(files::link))
-        .route("/v1/files/{id}/content", get(files::content))
-        .fallback(async || {
-            Problem::new(Code::NotFound, "there is nothing at this path; docs/api.md lists all routes")
-        })
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                Code::MethodNotAllowed,
-                "this path does not take this method; the Allow header lists those it takes",
-            )
-        })
+    let routes: [(&str, Access, MethodRouter<App>); 16] = [
+        ("/healthz", Open, get(health::alive)),
+        ("/readyz", Open, get(health::ready)),
+        ("/metrics", Token(Requests), get(metrics::show)),
+        ("/v1/triggers", Token(Requests), get(triggers::list)),
+        (
+            "/v1/triggers/{id}",
+            Token(Requests),
+            put(triggers::declare).get(triggers::show).delete(triggers::end),
+        ),
+        ("/v1/triggers/{id}/events", Token(Streams), get(progress::follow)),
+        ("/v1/triggers/{id}/tool-calls", Token(Calls), post(calls::carry_out)),
+        ("/v1/triggers/{id}/tool-calls/{tool_call_id}/cancel", Token(Requests), post(calls::cancel)),
+        ("/v1/skills", Token(Requests), get(skills::list).post(skills::install)),
+        ("/v1/skills/validate", Token(Requests), post(skills::validate)),
+        ("/v1/skills/{slug}", Token(Requests), get(skills::show).delete(skills::remove)),
+        ("/v1/tools", Token(Requests), get(definitions::tools)),
+        ("/v1/prompt", Token(Requests), get(definitions::prompt)),
+        ("/v1/files/{id}", Token(Requests), get(files::link)),
+        ("/v1/files/{id}/content", Signed, get(files::content)),
+        ("/v1", Token(Requests), get(definitions::about)),
+    ];
+    let mut router = Router::new();
+    for (path, access, methods) in routes {
+        let guarded = from_fn_with_state((app.clone(), access), guard);
+        // The other methods of the path as well: who has no token learns nothing of them.
+        router = router.route(path, methods.fallback(other_method).layer(guarded));
+    }
+    let guarded = from_fn_with_state((app.clone(), Token(Requests)), guard);
+    router
+        .fallback(no_such_path.layer(guarded))
         // Every body is read by `body`, within bounds of its own.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(app.clone(), guard))
         .layer(from_fn(observe))
         .with_state(app)
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this path; docs/api.md lists all routes")
+}
+
+async fn other_method() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "this path does not take this method; the Allow header lists those it takes",
+    )
 }

@@ -11,10 +11,11 @@ pub(crate) mod triggers;
 
 use axum::{
     extract::{FromRequestParts, Path, Query},
-    http::request::Parts,
+    http::{header, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use runner::TriggerId;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::problem::{Code, Problem};
 
@@ -46,8 +47,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     }
 }
 
+/// A success. Texts of others in it are written so that they do nothing to whoever looks at the answer.
+pub(crate) fn json_response(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], tool::escape::json(text)).into_response(),
+        Err(error) => Problem::internal("write an answer", &error).into_response(),
+    }
+}
+
 pub(crate) fn trigger_id(text: &str) -> Result<TriggerId, Problem> {
-    TriggerId::parse(text).map_err(|error| Problem::new(Code::InvalidId, error.to_string()))
+    let id = TriggerId::parse(text).map_err(|error| Problem::new(Code::InvalidId, error.to_string()))?;
+    tracing::Span::current().record("trigger.id", id.as_str());
+    Ok(id)
 }
 
 pub(crate) fn unknown_trigger() -> Problem {

@@ -7,14 +7,13 @@
 //! Connections are taken until the runner has ended, so that an orchestrator sees 503 and its reason rather than a closed
 //! port, and clients are told when to try again.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use axum::Router;
 use runner::Runner;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::TcpStream,
-    sync::Semaphore,
+    net::{TcpStream, UnixStream},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,6 +24,7 @@ use crate::{
     connection::{self, Ending},
     listener::Listener,
     router::router,
+    seats::Peer,
 };
 
 /// Pause after the system could not accept, so that a lack of descriptors is no busy loop.
@@ -108,12 +108,11 @@ pub async fn serve(config: Config, runner: Runner) -> Result<Server, ServeError>
         ending: Ending::default(),
         app: app.clone(),
     };
-    let (router, places) = (router(app.clone()), Arc::new(Semaphore::new(app.config.connections)));
+    let router = router(app.clone());
     for listener in listeners {
         let accepting = Accepting {
             app: app.clone(),
             router: router.clone(),
-            places: places.clone(),
             tasks: server.tasks.clone(),
             ending: server.ending.clone(),
         };
@@ -131,6 +130,13 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Reads the token file again now. It is also read when it changes.
+    pub fn reload_tokens(&self) {
+        if let Some(tokens) = &self.app.tokens {
+            tokens.reload();
+        }
     }
 
     /// Waits until a sandbox has run a program; for ever, where none can.
@@ -168,11 +174,16 @@ impl Drop for Server {
     }
 }
 
+/// What a listener accepted.
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
 /// What a listener's task needs.
 struct Accepting {
     app: App,
     router: Router,
-    places: Arc<Semaphore>,
     tasks: TaskTracker,
     ending: Ending,
 }
@@ -180,29 +191,36 @@ struct Accepting {
 impl Accepting {
     async fn run(self, listener: Listener) {
         loop {
-            // First a place, then a connection: those for whom there is none wait in the kernel's queue.
-            let Ok(place) = self.places.clone().acquire_owned().await else { return };
             let accepted = match &listener {
-                Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| Err(stream)),
-                Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Ok(stream)),
-            };
-            let (app, router, ending) = (self.app.clone(), self.router.clone(), self.ending.clone());
-            match accepted {
-                Ok(Ok(stream)) => {
-                    self.tasks.spawn(async move {
-                        connection::serve(stream, Transport::Unix, router, &app.config, ending).await;
-                        drop(place);
-                    });
+                Listener::Tcp(listener) => {
+                    listener.accept().await.map(|(stream, peer)| (Stream::Tcp(stream), Peer::of(peer.ip())))
                 }
-                Ok(Err(stream)) => {
-                    let transport = prepare(&stream);
+                Listener::Unix(listener, _) => {
+                    listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Peer::Unix))
+                }
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    // Where there is no seat it is closed here, at once.
+                    let Some(seat) = self.app.seats.take(peer) else { continue };
+                    let (app, router, ending) = (self.app.clone(), self.router.clone(), self.ending.clone());
                     self.tasks.spawn(async move {
-                        connection::serve(stream, transport, router, &app.config, ending).await;
-                        drop(place);
+                        match stream {
+                            Stream::Tcp(stream) => {
+                                let transport = prepare(&stream);
+                                connection::serve(stream, transport, router, &app.config, ending, seat).await;
+                            }
+                            Stream::Unix(stream) => {
+                                let unix = Transport::Unix;
+                                connection::serve(stream, unix, router, &app.config, ending, seat).await;
+                            }
+                        }
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
+                    // Those that wait for a request give way, also where it is descriptors that are lacking.
+                    self.app.seats.make_room();
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

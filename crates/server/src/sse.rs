@@ -43,13 +43,13 @@ pub(crate) fn response<S: Source>(source: S, heartbeat: Duration) -> Response {
     (headers, Body::from_stream(events)).into_response()
 }
 
-/// Writes one event. JSON without line breaks in it, as `serde_json` writes it.
-pub(crate) fn write(into: &mut Vec<u8>, id: Option<u64>, json: &str) {
+/// Writes one event. JSON without line breaks in it, as `serde_json` writes it; escaped here for whoever looks at it.
+pub(crate) fn write(into: &mut Vec<u8>, id: Option<u64>, json: String) {
     if let Some(id) = id {
         into.extend_from_slice(format!("id: {id}\n").as_bytes());
     }
     into.extend_from_slice(b"data: ");
-    into.extend_from_slice(json.as_bytes());
+    into.extend_from_slice(tool::escape::json(json).as_bytes());
     into.extend_from_slice(b"\n\n");
 }
 
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn the_form_is_exact() {
         let mut bytes = Vec::new();
-        write(&mut bytes, None, "{}");
-        write(&mut bytes, Some(7), "{\"a\":\"\\n\"}");
+        write(&mut bytes, None, "{}".to_owned());
+        write(&mut bytes, Some(7), "{\"a\":\"\\n\"}".to_owned());
         assert_eq!(bytes, b"data: {}\n\nid: 7\ndata: {\"a\":\"\\n\"}\n\n");
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Tokens {
 struct State {
     version: Version,
     digests: Vec<[u8; 32]>,
+    /// The file could not be found when it was last looked for.
+    gone: bool,
 }
 
 /// What changes when the file does.
@@ -74,7 +76,7 @@ impl fmt::Debug for Tokens {
 impl Tokens {
     pub(crate) fn open(path: &Path) -> Result<Self, TokenError> {
         let version = version(path)?;
-        let state = State { version, digests: read(path)? };
+        let state = State { version, digests: read(path)?, gone: false };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
@@ -87,10 +89,23 @@ impl Tokens {
         found.into()
     }
 
+    /// Reads the file again, also where it looks unchanged, and says what came of it.
+    pub(crate) fn reload(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match version(&self.path).and_then(|version| read(&self.path).map(|digests| (version, digests))) {
+            Ok((version, digests)) => {
+                tracing::info!(tokens = digests.len(), "the token file was read again");
+                *state = State { version, digests, gone: false };
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "the tokens from before still count"),
+        }
+    }
+
     fn refresh(&self, state: &mut State) {
         match version(&self.path) {
-            Ok(version) if version == state.version => {}
+            Ok(version) if version == state.version => state.gone = false,
             Ok(version) => {
+                state.gone = false;
                 // Also where reading fails, so that it is said once and not with every request.
                 state.version = version;
                 match read(&self.path) {
@@ -101,8 +116,12 @@ impl Tokens {
                     Err(error) => tracing::warn!(error = chain(&error), "the tokens from before still count"),
                 }
             }
-            // Gone, as it is for a moment while it is replaced.
-            Err(_) => {}
+            // Gone, as it is for a moment while it is replaced: said once, and the tokens count on.
+            Err(error) => {
+                if !std::mem::replace(&mut state.gone, true) {
+                    tracing::warn!(error = chain(&error), "the tokens from before still count");
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use runner::{CallAnswer, CallOptions, CallRequest};
+use runner::{CallAnswer, CallRequest};
 use serde_json::{Value as Json, json};
 use tool::{ToolCall, ToolName, ToolPrefix};
 
@@ -43,7 +43,7 @@ pub(crate) fn probe(name: String) -> CallRequest {
         output_variable: None,
         block_index: None,
     };
-    CallRequest { call, skills: Vec::new(), options: CallOptions::default() }
+    CallRequest::new(call)
 }
 
 /// The count in the answer to a probe; `None` where the kernel shows none.

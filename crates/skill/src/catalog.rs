@@ -71,7 +71,9 @@ pub enum CatalogError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// There is no directory for uploaded skills.
-    #[error("skills cannot be uploaded: no directory for them is configured")]
+    #[error(
+        "skills cannot be uploaded: no directory for them is configured; the operator names one with `--uploaded-skills`"
+    )]
     ReadOnly,
     /// The directory of uploaded skills cannot be used.
     #[error("cannot write below `{}`", .path.display())]
@@ -167,6 +169,27 @@ impl Catalog {
     /// What was found but is not used, and why.
     pub fn problems(&self) -> &[SourceProblem] {
         &self.problems
+    }
+
+    /// Reads the built-in skills again, of these directories. Uploaded ones stay as they are. One that could be loaded
+    /// before and cannot be now stays in its last form, as far as its files are still the same, and is among the problems.
+    ///
+    /// # Errors
+    /// A directory cannot be read. Nothing is changed then.
+    pub fn reload<P: AsRef<Path>>(&mut self, built_in: &[P]) -> Result<(), CatalogError> {
+        let mut fresh = Self::open(built_in, None, &self.limits)?;
+        for problem in &fresh.problems {
+            let SourceProblem::NotLoaded { path, .. } = problem else { continue };
+            let canonical = fs::canonicalize(path).ok();
+            let last = self.built_in.iter().find(|(_, skill)| {
+                skill.root().is_some_and(|root| root == path || Some(root) == canonical.as_deref())
+            });
+            if let Some((name, skill)) = last {
+                fresh.built_in.entry(name.clone()).or_insert_with(|| Arc::clone(skill));
+            }
+        }
+        (self.built_in, self.problems) = (fresh.built_in, fresh.problems);
+        Ok(())
     }
 
     /// Installs a bundle, instead of an uploaded skill of the same name when there is one.

@@ -117,7 +117,7 @@ mod tests {
         let answer =
             answer(&call(json!({"outputVariable": "X", "blockIndex": 2, "source": "llm"})), &Ok(output));
         let result = json!({"exitCode": 1, "stdout": "Error: no data", "stderr": "", "durationMs": 0, "outputFiles": [
-            {"name": "a.png", "path": "/output/a.png", "mediaType": "image/png", "size": 3, "url": "https://x/a"},
+            {"name": "a.png", "path": "/output/a.png", "mediaType": "image/png", "size": 3, "id": "file_a", "url": "https://x/a"},
             {"name": "b.png", "path": "/output/b.png", "mediaType": "image/png", "size": 3, "error": "Upload failed"}]});
         assert_eq!(
             serde_json::to_value(&answer.result).unwrap(),

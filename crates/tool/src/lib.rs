@@ -10,6 +10,7 @@ mod arguments;
 mod call;
 mod definitions;
 mod error;
+pub mod escape;
 mod event;
 mod hint;
 mod inventory;
@@ -18,6 +19,7 @@ mod parameters;
 mod prompt;
 mod result;
 mod show;
+mod surrogates;
 
 pub use crate::{
     answer::{Answer, ToolResult, answer},
@@ -34,4 +36,5 @@ pub use crate::{
         BundledFile, ContentEncoding, CutText, ExecResult, FileReadResult, FileWriteResult, OutputFile,
         OutputFileState, ScriptEntry, SkillListResult, SkillReadResult, ToolOutput, Truncated,
     },
+    surrogates::replace_lone_surrogates,
 };

@@ -273,13 +273,16 @@ impl OutputFile {
 
 impl Serialize for OutputFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(5))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &self.name)?;
         map.serialize_entry("path", &self.path)?;
         map.serialize_entry("mediaType", &self.media_type)?;
         map.serialize_entry("size", &self.size)?;
         match &self.state {
-            OutputFileState::Stored { url, .. } => map.serialize_entry("url", url)?,
+            OutputFileState::Stored { id, url } => {
+                map.serialize_entry("id", id)?;
+                map.serialize_entry("url", url)?;
+            }
             OutputFileState::Deferred { id, error } => {
                 map.serialize_entry("id", id)?;
                 map.serialize_entry("error", error)?;
@@ -424,7 +427,7 @@ mod tests {
                 "exitCode": 124, "stdout": "a\n... truncated 51234 characters ...\nz",
                 "stderr": "Traceback\n[command timed out]", "durationMs": 0,
                 "outputFiles": [
-                    {"name": "qr.png", "path": "/output/qr.png", "mediaType": "image/png", "size": 1234, "url": "https://x/1"},
+                    {"name": "qr.png", "path": "/output/qr.png", "mediaType": "image/png", "size": 1234, "id": "file_1", "url": "https://x/1"},
                     {"name": "qr.png", "path": "/output/qr.png", "mediaType": "image/png", "size": 1234, "error": "Upload failed"}
                 ],
                 "timedOut": true, "truncated": {"stdout": 51234}, "hint": "split the work", "sandboxRestarted": true,

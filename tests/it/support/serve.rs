@@ -86,11 +86,9 @@ impl Serve {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the server ended with {status}:\n{text}");
             }
-            let (_, after) = text.split_once("listening at http://")?;
-            let end = after
-                .find(|character: char| !character.is_ascii_digit() && character != '.' && character != ':');
-            // Without the end of the word the port may not be whole yet.
-            Some(Address::Tcp(after[..end?].to_owned()))
+            let events = events_of(&text);
+            let listening = events.iter().find(|event| event["message"] == "listening")?;
+            Some(Address::Tcp(listening["address"].as_str()?.strip_prefix("http://")?.to_owned()))
         });
         let this = Self { child, address, directory, _own: own };
         let path = if options.unready { "/healthz" } else { "/readyz" };
@@ -106,6 +104,11 @@ impl Serve {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap()
+    }
+
+    /// The lines of its log so far, each of which must be a JSON object.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        events_of(&self.log())
     }
 
     pub(crate) fn url(&self) -> String {
@@ -200,6 +203,16 @@ impl Drop for Serve {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The events in a log; a line without its end may not be whole yet.
+pub(crate) fn events_of(log: &str) -> Vec<Value> {
+    let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let events = lines.map(|line| match serde_json::from_str::<Value>(line) {
+        Ok(event) if event.is_object() => event,
+        _ => panic!("a line of the log is no JSON object: {line}"),
+    });
+    events.collect()
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);

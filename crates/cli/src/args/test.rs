@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args as ClapArgs;
 
-use crate::units::parse_duration;
+use crate::{options::parse_switch, units::parse_duration};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Test {
@@ -21,7 +21,7 @@ pub(crate) struct Test {
     #[arg(long)]
     pub(crate) update: bool,
     /// Stop at the first failure.
-    #[arg(long, env = "SKILLBOX_FAIL_FAST", hide_env_values = true)]
+    #[arg(long, env = "SKILLBOX_FAIL_FAST", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) fail_fast: bool,
     /// Keep the output files of failed cases, below a directory of this name.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "test-output")]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use skill::Profile;
 
+use crate::options::parse_switch;
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Validate {
     /// Skills, bundles, directories of skills, or files in a skill; `-` is a SKILL.md or a bundle on standard input. Without
@@ -17,7 +19,7 @@ pub(crate) struct Validate {
     /// Measure scripts by what this image has: slim, node or office. Without it, by --rootfs or the docker image, where it is
     /// one of these.
     #[arg(long = "for", value_name = "IMAGE", value_parser = crate::images::NAMES, env = "SKILLBOX_FOR", hide_env_values = true)]
-    pub(crate) image: Option<String>,
+    pub(crate) for_image: Option<String>,
     /// The form of the report. Without it, full; github under GITHUB_ACTIONS; json with --json.
     #[arg(long, value_enum, env = "SKILLBOX_FORMAT", hide_env_values = true)]
     pub(crate) format: Option<ReportFormat>,
@@ -25,7 +27,7 @@ pub(crate) struct Validate {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Warnings count as errors.
-    #[arg(long, env = "SKILLBOX_STRICT", hide_env_values = true)]
+    #[arg(long, env = "SKILLBOX_STRICT", hide_env_values = true, value_parser = parse_switch)]
     pub(crate) strict: bool,
     /// Look at these rules only: codes, names, groups or prefixes of codes.
     #[arg(long, value_name = "RULE", env = "SKILLBOX_SELECT", hide_env_values = true, value_delimiter = ',')]

@@ -1,7 +1,7 @@
 //! `skillbox call`: one tool call, and the tool result that a model would get.
 
 use serde_json::Value;
-use tool::{ToolCall, ToolPrefix};
+use tool::{ToolCall, ToolPrefix, replace_lone_surrogates};
 
 use runner::{CallRequest, Declaration};
 
@@ -56,7 +56,7 @@ pub(crate) fn execute(command: &Call, global: &Global, output: Output) -> Result
     if output.json {
         output.print_json(&result)?;
     } else {
-        output::print(&format!("{result:#}\n"))?;
+        output::print_indented(&result)?;
     }
     Ok(if failed { Exit::FINDINGS } else { Exit::OK })
 }
@@ -67,7 +67,9 @@ fn tool_call(command: &Call) -> Result<ToolCall, CommandError> {
             .map_err(|error| CommandError::io(format!("`{file}` cannot be read"), &error))?,
         None => command.args.clone(),
     };
-    let args: Value = serde_json::from_str(&text).map_err(|error| {
+    let mut text = text.into_bytes();
+    replace_lone_surrogates(&mut text);
+    let args: Value = serde_json::from_slice(&text).map_err(|error| {
         CommandError::usage("the arguments are not JSON")
             .caused_by(Some(&error))
             .hint(r#"for example `skillbox call code_run --args '{"language": "bash", "code": "date"}'`"#)

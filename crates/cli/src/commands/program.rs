@@ -125,13 +125,12 @@ async fn run(
     let begin = Instant::now();
     let streams = Streams::start(program, output);
     let request = CallRequest {
-        call: call(tool, args),
-        skills: Vec::new(),
         options: CallOptions {
             stdin: prepared.stdin,
             sink: Some(streams.sink()),
             whole_streams: StreamChoice::Whole,
         },
+        ..CallRequest::new(call(tool, args))
     };
     let stop = CancellationToken::new();
     let called = {

@@ -4,7 +4,7 @@ use runner::Config;
 use serde_json::json;
 use tool::{PromptNetwork, PromptSettings, PromptSkill, prompt};
 
-use crate::{args::Prompt, error::CommandError, exit::Exit, output, output::Output, skills};
+use crate::{args::Prompt, error::CommandError, escape, exit::Exit, output, output::Output, skills};
 
 pub(crate) fn execute(command: &Prompt, output: Output) -> Result<Exit, CommandError> {
     let skills: Vec<PromptSkill> = skills::load_all(&command.skills, output)?
@@ -24,7 +24,7 @@ pub(crate) fn execute(command: &Prompt, output: Output) -> Result<Exit, CommandE
     if output.json {
         output.print_json(&json!({"schemaVersion": 1, "prompt": text}))?;
     } else {
-        output::print(&format!("{}\n", text.trim_end()))?;
+        output::print(&format!("{}\n", escape::text(text.trim_end())))?;
     }
     Ok(Exit::OK)
 }

@@ -1,8 +1,9 @@
 //! `skillbox serve`: the runner behind HTTP, until a signal ends it.
 //!
 //! ```text
-//!   configuration → driver, reap → store: check, sweep → skills → listen → READY → signal → drain → 0
-//!                                                                            └ second signal → stop now → 1
+//!   configuration → skills → store → driver, reap → check, sweep → listen → ready → signal → drain → 0
+//!                                                                            │         └ second signal → stop now → 1
+//!                                                                            └ SIGHUP → tokens and skills read again
 //! ```
 
 use std::{
@@ -22,32 +23,52 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     args::{Global, Serve},
+    descriptors,
     error::{CommandError, Kind},
     exit::Exit,
-    log, options,
+    log::{self, Form, Log},
+    options::{self, StoreSpec},
     output::Output,
     sandboxes, skills,
     store::{self, Opened},
 };
 
 pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
-    log::of_server(global);
+    let log = log::of_server(global);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CommandError::io("the runtime cannot be started", &error))?;
-    let result = runtime.block_on(run(command, global, output));
+    let result = runtime.block_on(run(command, global, &log));
     runtime.shutdown_background();
-    result.map_err(CommandError::without_a_program)
+    let error = match result {
+        Ok(exit) => return Ok(exit),
+        Err(error) => error.without_a_program(),
+    };
+    if log.form() == Form::Text || output.json {
+        return Err(error);
+    }
+    // The last line is one of the log, too: whoever collects it reads JSON.
+    tracing::error!(
+        code = error.code,
+        error = error.line(),
+        hint = error.hint.as_deref(),
+        "the server cannot go on"
+    );
+    Ok(error.kind.exit())
 }
 
-async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
+async fn run(command: &Serve, global: &Global, log: &Log) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen()?;
-    let token_file = token_file(command, output)?;
+    let token_file = token_file(command)?;
     let listen = choose_ports(&command.listen)?;
-    let catalog = open_skills(command, output)?;
+    warn_of_unix_links(command, &listen);
+    let sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(usize::MAX);
+    let standard = server::Config::standard();
+    let connections = descriptors::make_room(sandboxes, standard.connections)?;
+    let catalog = open_skills(command)?;
     let base = command.public_url.clone().unwrap_or_else(|| base_url(&listen));
-    let Opened { store, signed_urls } = store::open(command, base).await?;
+    let Opened { store, signed_urls, spool } = store::open(command, base).await?;
     let cache = sandboxes::layer_cache()?;
     let (driver, target) = sandboxes::start_driver(global, &cache, &command.allow_missing).await?;
     let reaped = driver.reap().await?;
@@ -55,12 +76,15 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
         tracing::info!(runners = reaped.runners, sandboxes = reaped.sandboxes, "remains removed");
     }
     // A bucket that cannot be used says so in its own words, before anything else is tried on it.
-    let is_there = store::is_there(&store, output).await?;
+    let is_there = store::is_there(&store).await?;
     if is_there {
         store::sweep(&store).await?;
+    } else if let Some(spool) = spool {
+        // Before anybody can ask: what waits is counted from the first answer on.
+        spool.take_up().await?;
     }
     let mut config = Config::standard();
-    config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
+    config.sandboxes = sandboxes;
     config.drain = command.drain;
     let layers = Arc::new(sandboxes::resolver(global, cache, target));
     let runner = Runner::new(Parts { driver, store: Arc::clone(&store), catalog, layers }, config);
@@ -71,11 +95,13 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
         origins: command.allow_origin.clone(),
         input_hosts: command.input_host.clone(),
         signed_urls,
-        ..server::Config::standard()
+        connections,
+        lost_log_lines: log.lost(),
+        ..standard
     };
     let server = server::serve(config, runner.clone()).await.map_err(|error| refused(&error))?;
     for address in server.addresses() {
-        output.note(&format!("listening at {address}"));
+        tracing::info!(%address, "listening");
     }
     let beside = async {
         let later = async {
@@ -83,11 +109,17 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
                 store::sweep_later(&store).await;
             }
         };
-        tokio::join!(work(&server, &runner, output), later)
+        tokio::join!(work(&server, &runner), later)
     };
-    tokio::select! {
-        ((), ()) = beside => {}
-        () = signals.next() => {}
+    let mut beside = std::pin::pin!(beside);
+    loop {
+        tokio::select! {
+            ((), ()) = &mut beside => break,
+            signal = signals.next() => match signal {
+                Wanted::End => break,
+                Wanted::Reload => reload(command, &server, &runner).await,
+            },
+        }
     }
     let exit = end(&server, &mut signals).await;
     store.close().await;
@@ -95,10 +127,14 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
 }
 
 /// What happens beside requests: says when everything works, and makes dependencies ready before they are asked for.
-async fn work(server: &Server, runner: &Runner, output: Output) {
+async fn work(server: &Server, runner: &Runner) {
     server.ready().await;
-    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
-    output.note(&format!("READY {}", addresses.join(" ")));
+    tracing::info!("ready");
+    prepare_skills(runner).await;
+    std::future::pending::<()>().await;
+}
+
+async fn prepare_skills(runner: &Runner) {
     for entry in runner.skills().list() {
         let slug = entry.skill.name().as_str();
         match runner
@@ -108,11 +144,35 @@ async fn work(server: &Server, runner: &Runner, output: Output) {
             Ok(()) => tracing::debug!(skill = slug, "dependencies are ready"),
             Err(error) => {
                 let error = CommandError::from(error);
-                tracing::warn!(skill = slug, error = error.message, causes = ?error.causes, "a skill is not ready");
+                tracing::warn!(
+                    skill = slug,
+                    error = error.line(),
+                    hint = error.hint.as_deref(),
+                    "a skill is not ready"
+                );
             }
         }
     }
-    std::future::pending::<()>().await;
+}
+
+/// SIGHUP: what can change without a restart is read again. What cannot be read stays as it was, and is said.
+async fn reload(command: &Serve, server: &Server, runner: &Runner) {
+    server.reload_tokens();
+    match runner.skills().reload(command.skills.clone()).await {
+        Ok(problems) => {
+            for problem in problems {
+                tracing::warn!(error = problem, "something in a directory of skills is not used");
+            }
+            tracing::info!(
+                skills = runner.skills().list().len(),
+                "skills were read again; new triggers use them"
+            );
+        }
+        Err(error) => {
+            let error = CommandError::from(error);
+            tracing::warn!(error = error.line(), "skills cannot be read again; those from before stay");
+        }
+    }
 }
 
 /// The first signal drains, the next one stops what runs.
@@ -126,14 +186,16 @@ async fn end(server: &Server, signals: &mut Signals) -> Exit {
                 tracing::info!(triggers = report.triggers, connections = report.connections, "ended");
                 return if forced || report.triggers > 0 { Exit::FINDINGS } else { Exit::OK };
             }
-            () = signals.next() => {
-                if forced {
-                    return Exit::FINDINGS;
+            signal = signals.next() => match signal {
+                // There is nothing to reload for.
+                Wanted::Reload => {}
+                Wanted::End if forced => return Exit::FINDINGS,
+                Wanted::End => {
+                    forced = true;
+                    tracing::warn!("stopping running calls now");
+                    server.shutdown_now();
                 }
-                forced = true;
-                tracing::warn!("stopping running calls now");
-                server.shutdown_now();
-            }
+            },
         }
     }
 }
@@ -141,6 +203,14 @@ async fn end(server: &Server, signals: &mut Signals) -> Exit {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    End,
+    Reload,
 }
 
 impl Signals {
@@ -149,14 +219,27 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            hangup: signal(SignalKind::hangup()).map_err(failed)?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Wanted {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Wanted::End,
+            _ = self.terminate.recv() => Wanted::End,
+            _ = self.hangup.recv() => Wanted::Reload,
         }
+    }
+}
+
+/// Links to files of a directory lead to this server. Where it listens at a socket file only, no browser gets there.
+fn warn_of_unix_links(command: &Serve, listen: &[Listen]) {
+    let tcp = listen.iter().any(|listen| matches!(listen, Listen::Tcp(_)));
+    if !tcp && command.public_url.is_none() && matches!(command.store, StoreSpec::File(_)) {
+        tracing::warn!(
+            "links to output files will begin with http://localhost, where nobody listens; say with `--public-url` what \
+             leads to this socket, or use `GET /v1/files/{{id}}` over the socket"
+        );
     }
 }
 
@@ -172,14 +255,14 @@ fn choose_ports(listen: &[Listen]) -> Result<Vec<Listen>, CommandError> {
     listen.iter().map(choose).collect()
 }
 
-fn open_skills(command: &Serve, output: Output) -> Result<Catalog, CommandError> {
+fn open_skills(command: &Serve) -> Result<Catalog, CommandError> {
     let uploads = command.uploaded_skills.as_deref();
     let catalog = Catalog::open(&command.skills, uploads, &SourceLimits::default())?;
-    for problem in catalog.problems() {
-        skills::warn(problem, output);
-    }
+    catalog.problems().iter().for_each(skills::log_problem);
     if catalog.entries().next().is_none() && uploads.is_none() {
-        output.warn("there are no skills; name a directory with `--skills`, or allow uploads with `--uploaded-skills`");
+        tracing::warn!(
+            "there are no skills; name a directory with `--skills`, or allow uploads with `--uploaded-skills`"
+        );
     }
     Ok(catalog)
 }
@@ -205,7 +288,7 @@ fn base_url(listen: &[Listen]) -> String {
 }
 
 /// The file with the token. On loopback only, one is made where none is named, so that the first try is one command.
-fn token_file(command: &Serve, output: Output) -> Result<Option<PathBuf>, CommandError> {
+fn token_file(command: &Serve) -> Result<Option<PathBuf>, CommandError> {
     if let Some(file) = &command.token_file {
         return if file.exists() { Ok(Some(file.clone())) } else { Err(no_token(file)) };
     }
@@ -228,7 +311,10 @@ fn token_file(command: &Serve, output: Output) -> Result<Option<PathBuf>, Comman
         write_token(&file)
             .map_err(|error| CommandError::io(format!("cannot write `{}`", file.display()), &error))?;
     }
-    output.note(&format!("token: {}   (send it as `Authorization: Bearer $(cat {0})`)", file.display()));
+    tracing::info!(
+        token_file = %file.display(),
+        "requests need the token in this file, as `Authorization: Bearer TOKEN`"
+    );
     Ok(Some(file))
 }
 

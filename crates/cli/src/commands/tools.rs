@@ -23,7 +23,7 @@ pub(crate) fn execute(command: &Tools, output: Output) -> Result<Exit, CommandEr
     if output.json {
         output.print_json(&definitions)?;
     } else {
-        output::print(&format!("{definitions:#}\n"))?;
+        output::print_indented(&definitions)?;
     }
     if slugs.is_empty() {
         output.hint("with no skill enabled, no tool is offered; enable one with `-s SKILL`");

@@ -56,7 +56,7 @@ pub(crate) fn execute(command: &Validate, global: &Global, output: Output) -> Re
     {
         return Err(CommandError::usage(format!("`{option}` needs paths, not standard input")));
     }
-    let image = command.image.as_deref().or_else(|| images::asked_for(global));
+    let image = command.for_image.as_deref().or_else(|| images::asked_for(global));
     let options = Options {
         profile: command.profile,
         selection: rules::selection(&command.select, &command.ignore)?,

@@ -58,8 +58,8 @@ async fn declaring_is_idempotent_and_conflicts_only_with_a_sandbox() {
 #[tokio::test(start_paused = true)]
 async fn inputs_that_do_not_fit_are_the_callers_fault() {
     let bench = Bench::new();
-    let limits = LimitsWanted { disk_bytes: Some(10), ..LimitsWanted::default() };
-    let inputs = vec![InputFile { path: "a".into(), content: Bytes::from_static(b"more than ten") }];
+    let limits = LimitsWanted { disk_bytes: Some(1 << 20), ..LimitsWanted::default() };
+    let inputs = vec![InputFile { path: "a".into(), content: Bytes::from(vec![b'x'; (1 << 20) + 1]) }];
     let declaration = Declaration { limits, inputs, ..Declaration::default() };
     bench.runner.declare(&id("t"), declaration).await.unwrap();
     let (code, message) = bench.error("t", code("1", &Program::new())).await;

@@ -27,6 +27,7 @@ pub(crate) struct Job {
     pub(crate) progress: ProgressLog,
     pub(crate) plan: Plan,
     pub(crate) call: ToolCall,
+    pub(crate) request_id: Option<String>,
     pub(crate) options: CallOptions,
     pub(crate) received: Instant,
     pub(crate) cancel: CancellationToken,
@@ -69,7 +70,9 @@ impl Job {
     pub(crate) async fn carry_out(self, lease: Option<Lease>) -> Done {
         let span = tracing::info_span!(
             "tool_call",
+            request.id = self.request_id,
             trigger.id = %self.trigger,
+            tool_call.id = self.call.tool_call_id,
             tool.name = tracing::field::Empty,
             skill.name = tracing::field::Empty,
             sandbox.id = tracing::field::Empty,

@@ -36,6 +36,7 @@ pub(crate) enum Message {
 pub(crate) struct Incoming {
     pub(crate) call: ToolCall,
     pub(crate) skills: Vec<Arc<Skill>>,
+    pub(crate) request_id: Option<String>,
     pub(crate) options: CallOptions,
     pub(crate) received: Instant,
     /// Whether it was taken.

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     body::Bytes,
     extract::{Request, State},
     http::header,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use futures_util::{
     StreamExt as _,
@@ -26,8 +25,9 @@ use tool::{ErrorSource, ErrorType, StreamEvent, ToolCall, ToolInfo};
 use crate::{
     app::App,
     body,
+    observe::RequestId,
     problem::{Answer, Code, Problem},
-    routes::{PathOf, trigger_id},
+    routes::{PathOf, json_response, trigger_id},
     sse::{self, Source},
 };
 
@@ -49,6 +49,7 @@ pub(crate) async fn carry_out(
     let id = trigger_id(&id)?;
     let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let events = sse::wanted(&accept.collect::<Vec<_>>().join(","));
+    let request_id = request.extensions().get::<RequestId>().cloned();
     let received = body::json::<Calls>(&app, request, app.config.json_bytes).await?;
     let Calls { tool_calls, skills } = received.value;
     let most = app.runner.config().queue;
@@ -57,12 +58,18 @@ pub(crate) async fn carry_out(
             format!("a request has at most {most} tool calls, and this one has {}", tool_calls.len());
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
+    let request_id = request_id.map(|RequestId(id)| id);
+    note_call_ids(tool_calls.iter().map(|call| call.tool_call_id.as_str()));
     let mut skills = skills.unwrap_or_default();
     let mut accepted = Vec::with_capacity(tool_calls.len());
     for call in tool_calls {
         let info = ToolInfo { name: call.tool_name.clone(), call_id: Some(call.tool_call_id.clone()) };
         // The skills are the request's: once they are enabled they stay.
-        let request = CallRequest { skills: std::mem::take(&mut skills), ..CallRequest::new(call) };
+        let request = CallRequest {
+            skills: std::mem::take(&mut skills),
+            request_id: request_id.clone(),
+            ..CallRequest::new(call)
+        };
         match app.runner.submit(&id, request).await {
             Ok(pending) => accepted.push((info, pending)),
             Err(refused @ CallError::Busy { .. }) => {
@@ -84,6 +91,7 @@ pub(crate) async fn cancel(
     request: Request,
 ) -> Answer {
     let id = trigger_id(&id)?;
+    note_call_ids([tool_call_id.as_str()].into_iter());
     body::check_no_foreign_body(&request)?;
     let cancelled = match app.runner.cancel(&id, &tool_call_id).await {
         Cancelled::Stopped => true,
@@ -92,7 +100,15 @@ pub(crate) async fn cancel(
             return Err(Problem::new(Code::NotFound, "this trigger has no such tool call"));
         }
     };
-    Ok(Json(json!({"toolCallId": tool_call_id, "cancelled": cancelled})).into_response())
+    Ok(json_response(&json!({"toolCallId": tool_call_id, "cancelled": cancelled})))
+}
+
+/// Lets the log lines of the request name its calls, within reason.
+fn note_call_ids<'a>(ids: impl Iterator<Item = &'a str>) {
+    const MOST_CHARACTERS: usize = 1000;
+    let ids = ids.collect::<Vec<_>>().join(",");
+    let shown: String = ids.chars().take(MOST_CHARACTERS).collect();
+    tracing::Span::current().record("tool_call.id", shown);
 }
 
 async fn results(accepted: Vec<(ToolInfo, PendingCall)>) -> Answer {
@@ -101,7 +117,7 @@ async fn results(accepted: Vec<(ToolInfo, PendingCall)>) -> Answer {
     let answers = answers.into_iter().collect::<Result<Vec<_>, CallError>>()?;
     let results: Vec<_> = answers.iter().map(|answer| &answer.answer.result).collect();
     let events: Vec<_> = answers.iter().flat_map(|answer| &answer.answer.events).collect();
-    Ok(Json(json!({"toolResults": results, "events": events})).into_response())
+    Ok(json_response(&json!({"toolResults": results, "events": events})))
 }
 
 fn stream(app: &App, accepted: Vec<(ToolInfo, PendingCall)>) -> Response {
@@ -149,11 +165,8 @@ impl Source for CallEvents {
 }
 
 fn write(bytes: &mut Vec<u8>, event: &StreamEvent) {
-    sse::write(
-        bytes,
-        None,
-        &serde_json::to_string(event).expect("events have string keys and no failing serializer"),
-    );
+    let json = serde_json::to_string(event).expect("events have string keys and no failing serializer");
+    sse::write(bytes, None, json);
 }
 
 /// The event for a call that was accepted and has no answer.

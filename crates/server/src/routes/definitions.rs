@@ -1,15 +1,17 @@
-//! What a platform gives its model: tool definitions and a piece of the system prompt.
+//! What a platform gives its model, tool definitions and a piece of the system prompt, and what it can ask of this runner.
 
-use axum::{Json, extract::State, response::IntoResponse as _};
+use std::time::Duration;
+
+use axum::extract::State;
 use runner::SkillEntry;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tool::{DefinitionStyle, PromptNetwork, PromptSettings, PromptSkill};
 
 use crate::{
     app::App,
     problem::{Answer, Code, Problem},
-    routes::QueryOf,
+    routes::{QueryOf, json_response},
 };
 
 /// The query of both.
@@ -17,6 +19,30 @@ use crate::{
 pub(crate) struct Wanted {
     skills: Option<String>,
     style: Option<String>,
+}
+
+/// `GET /v1`: what this runner is, and what a trigger may ask for.
+pub(crate) async fn about(State(app): State<App>) -> Answer {
+    let config = app.runner.config();
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let limits: Map<String, Value> = runner::limit_ranges(config)
+        .into_iter()
+        .map(|range| {
+            let value = json!({"least": range.least, "default": range.standard, "most": range.most});
+            (range.member.to_owned(), value)
+        })
+        .collect();
+    let lifetime = json!({
+        "least": 1, "default": milliseconds(config.lifetime), "most": milliseconds(config.most_lifetime),
+    });
+    Ok(json_response(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "driver": app.runner.driver().name(),
+        "sandboxes": config.sandboxes,
+        "sandboxTimeout": lifetime,
+        "limits": limits,
+        "inputBytes": config.input_bytes,
+    })))
 }
 
 /// `GET /v1/tools`
@@ -30,7 +56,7 @@ pub(crate) async fn tools(State(app): State<App>, QueryOf(wanted): QueryOf<Wante
     };
     let slugs: Vec<&str> = skills.iter().map(|entry| entry.skill.name().as_str()).collect();
     let tools = tool::definitions(&slugs, &app.runner.config().tool_prefix, style);
-    Ok(Json(json!({"tools": tools})).into_response())
+    Ok(json_response(&json!({"tools": tools})))
 }
 
 /// `GET /v1/prompt`
@@ -46,7 +72,7 @@ pub(crate) async fn prompt(State(app): State<App>, QueryOf(wanted): QueryOf<Want
         network: PromptNetwork::None,
     };
     let prompt = tool::prompt(&skills.collect::<Vec<_>>(), &settings).unwrap_or_default();
-    Ok(Json(json!({"prompt": prompt})).into_response())
+    Ok(json_response(&json!({"prompt": prompt})))
 }
 
 impl Wanted {

@@ -1,16 +1,17 @@
 //! Whether the process lives, and whether tool calls would work.
 
-use axum::{Json, extract::State, response::IntoResponse as _};
+use axum::extract::State;
 use serde_json::json;
 
 use crate::{
     app::App,
     problem::{Answer, Code, Problem},
+    routes::json_response,
 };
 
 /// `GET /healthz`
 pub(crate) async fn alive() -> Answer {
-    Ok(Json(json!({"status": "ok"})).into_response())
+    Ok(json_response(&json!({"status": "ok"})))
 }
 
 /// `GET /readyz`
@@ -19,7 +20,11 @@ pub(crate) async fn ready(State(app): State<App>) -> Answer {
     if !verdict.reasons.is_empty() {
         let detail = format!("not ready: {}", verdict.reasons.join("; "));
         let problem = Problem::new(Code::NotReady, detail).retry_after(app.config.retry_after);
-        return Err(problem.with("ready", false).with("reasons", verdict.reasons));
+        let mut problem = problem.with("ready", false).with("reasons", verdict.reasons);
+        if let Some(backlog) = app.runner.store().backlog() {
+            problem = problem.with("storeBacklog", json!(backlog));
+        }
+        return Err(problem);
     }
     let mut body = json!({"ready": true});
     if !verdict.weak_walls.is_empty() {
@@ -29,5 +34,5 @@ pub(crate) async fn ready(State(app): State<App>) -> Answer {
     if let Some(backlog) = app.runner.store().backlog() {
         body["storeBacklog"] = json!(backlog);
     }
-    Ok(Json(body).into_response())
+    Ok(json_response(&body))
 }

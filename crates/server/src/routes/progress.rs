@@ -30,7 +30,7 @@ impl Source for Progress {
     async fn next(&mut self) -> Option<Bytes> {
         let event = self.0.next().await?;
         let mut bytes = Vec::new();
-        sse::write(&mut bytes, Some(event.id), &json(&event));
+        sse::write(&mut bytes, Some(event.id), json(&event));
         Some(bytes.into())
     }
 }

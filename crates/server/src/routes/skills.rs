@@ -6,7 +6,6 @@ use std::{
 };
 
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{FromRequest as _, Multipart, Request, State},
     http::StatusCode,
@@ -24,7 +23,7 @@ use crate::{
     app::App,
     body::{self, Received},
     problem::{Answer, Code, Problem, chain},
-    routes::{PathOf, QueryOf},
+    routes::{PathOf, QueryOf, json_response},
 };
 
 /// Room for what a form has around a bundle.
@@ -36,7 +35,7 @@ const FORM: &str = "multipart/form-data";
 pub(crate) async fn list(State(app): State<App>) -> Answer {
     let skills: Vec<Value> =
         app.runner.skills().list().iter().map(|entry| Value::Object(summary(entry))).collect();
-    Ok(Json(json!({"skills": skills})).into_response())
+    Ok(json_response(&json!({"skills": skills})))
 }
 
 /// `GET /v1/skills/{slug}`
@@ -68,7 +67,7 @@ pub(crate) async fn show(State(app): State<App>, PathOf(slug): PathOf<String>) -
         // A built-in skill that was changed under us; it still has everything else.
         Err(error) => tracing::warn!(error = chain(&error), "the files of a skill cannot be read"),
     }
-    Ok(Json(members).into_response())
+    Ok(json_response(&members))
 }
 
 /// `POST /v1/skills`
@@ -91,7 +90,7 @@ pub(crate) async fn install(State(app): State<App>, request: Request) -> Answer 
         "diagnostics": installed.skill.diagnostics().iter().map(shown).collect::<Vec<_>>(),
     });
     let status = if installed.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(body)).into_response())
+    Ok((status, json_response(&body)).into_response())
 }
 
 /// `DELETE /v1/skills/{slug}`
@@ -146,7 +145,7 @@ pub(crate) async fn validate(
     body.insert("errors".into(), json!(errors));
     body.insert("warnings".into(), json!(warnings));
     body.insert("infos".into(), json!(infos));
-    Ok(Json(body).into_response())
+    Ok(json_response(&body))
 }
 
 /// How a bundle is looked at.

@@ -1,13 +1,15 @@
 //! A trigger: declare it, look at it, end it.
 
+use std::time::Duration;
+
 use artifact::ArtifactId;
 use axum::{
-    Json,
     extract::{Request, State},
     http::StatusCode,
     response::IntoResponse as _,
 };
 use runner::{TriggerFile, TriggerId, TriggerStatus};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tool::OutputFileState;
 
@@ -17,7 +19,7 @@ use crate::{
     declaration::WireDeclaration,
     inputs::Inputs,
     problem::{Answer, Problem},
-    routes::{PathOf, trigger_id, unknown_trigger},
+    routes::{PathOf, QueryOf, json_response, trigger_id, unknown_trigger},
 };
 
 /// Room for what is not content in a declaration.
@@ -39,6 +41,55 @@ pub(crate) async fn declare(State(app): State<App>, PathOf(id): PathOf<String>, 
     state(&app, &id).await
 }
 
+/// Triggers that one answer lists.
+const LISTED: usize = 1000;
+
+/// `GET /v1/triggers`: those that have not ended, without their files and calls.
+pub(crate) async fn list(State(app): State<App>, QueryOf(page): QueryOf<Page>) -> Answer {
+    let mut ids = app.runner.triggers();
+    let total = ids.len();
+    if let Some(after) = &page.after {
+        ids.retain(|id| id.as_str() > after.as_str());
+    }
+    let more = ids.len() > LISTED;
+    ids.truncate(LISTED);
+    let mut triggers = Vec::with_capacity(ids.len());
+    for id in &ids {
+        // One that has gone meanwhile is left out.
+        let Some(status) = app.runner.status(id).await else { continue };
+        let mut members = Map::new();
+        members.insert("id".into(), id.as_str().into());
+        members.insert("state".into(), json!(status.state));
+        members.insert("toolCalls".into(), status.calls.len().into());
+        if let Some(sandbox) = status.sandbox {
+            members.insert("sandboxId".into(), sandbox.as_str().into());
+        }
+        if let Some(remaining) = status.remaining {
+            members.insert("remainingMs".into(), milliseconds(remaining).into());
+        }
+        members.insert("metadata".into(), status.metadata.into());
+        triggers.push(Value::Object(members));
+    }
+    let sandboxes = json!({"live": app.runner.load().sandboxes, "most": app.runner.config().sandboxes});
+    let mut body = json!({"triggers": triggers, "total": total, "sandboxes": sandboxes});
+    if let Some(last) = ids.last().filter(|_| more) {
+        body["after"] = last.as_str().into();
+    }
+    Ok(json_response(&body))
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// The last id of the page before.
+    after: Option<String>,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `GET /v1/triggers/{id}`
 pub(crate) async fn show(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer {
     state(&app, &trigger_id(&id)?).await
@@ -52,7 +103,7 @@ pub(crate) async fn end(State(app): State<App>, PathOf(id): PathOf<String>) -> A
 
 async fn state(app: &App, id: &TriggerId) -> Answer {
     let status = app.runner.status(id).await.ok_or_else(unknown_trigger)?;
-    Ok(Json(shown(app, id, status).await?).into_response())
+    Ok(json_response(&shown(app, id, status).await?))
 }
 
 async fn shown(app: &App, id: &TriggerId, status: TriggerStatus) -> Result<Value, Problem> {
@@ -73,7 +124,7 @@ async fn shown(app: &App, id: &TriggerId, status: TriggerStatus) -> Result<Value
         members.insert("sandboxId".into(), sandbox.as_str().into());
     }
     if let Some(remaining) = status.remaining {
-        members.insert("remainingMs".into(), u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
+        members.insert("remainingMs".into(), milliseconds(remaining).into());
     }
     members.insert("metadata".into(), status.metadata.into());
     Ok(Value::Object(members))
@@ -94,9 +145,6 @@ async fn shown_file(app: &App, TriggerFile { tool_call_id, mut file }: TriggerFi
         *url = fresh.url;
     }
     let mut shown = json!(file);
-    if let OutputFileState::Stored { id, .. } = file.state {
-        shown["id"] = id.into();
-    }
     if let Some(tool_call_id) = tool_call_id {
         shown["toolCallId"] = tool_call_id.into();
     }

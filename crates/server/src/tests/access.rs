@@ -197,8 +197,8 @@ async fn unknown_paths_and_methods() {
     let detail = "there is nothing at this path; docs/api.md lists all routes";
     for path in [
         "/",
-        "/v1",
-        "/v1/triggers",
+        "/v1/",
+        "/v1/triggers/",
         "/v2/skills",
         "/v1/triggers/t/tool-calls/c",
         "/v1/files/a/b/content",

@@ -28,7 +28,7 @@ async fn a_call_answers_with_its_result_and_its_events() {
     let id = answer["toolResults"][0]["files"][0]["id"].clone();
     let output = json!({
         "exitCode": 1, "stdout": "hello\n", "stderr": "", "durationMs": 0,
-        "outputFiles": [{"name": "a.txt", "path": "/output/a.txt", "mediaType": "text/plain", "size": 3, "url": url}],
+        "outputFiles": [{"name": "a.txt", "path": "/output/a.txt", "mediaType": "text/plain", "size": 3, "id": id, "url": url}],
         "remainingMs": 300_000,
     });
     assert_eq!(

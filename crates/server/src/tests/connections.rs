@@ -14,6 +14,7 @@ use super::{TOKEN, TestApp, code, until};
 use crate::{
     app::Transport,
     connection::{self, Ending},
+    seats::Peer,
 };
 
 /// Connections to an app; whether each was cut is the result of its task.
@@ -32,7 +33,8 @@ impl<'a> Connections<'a> {
         let (client, stream) = duplex(buffer);
         let (app, router, ending) = (self.app.app.clone(), self.app.router.clone(), self.ending.clone());
         self.tasks.spawn(async move {
-            connection::serve(stream, Transport::Tcp(None), router, &app.config, ending).await
+            let seat = app.seats.take(Peer::Unix).unwrap();
+            connection::serve(stream, Transport::Tcp(None), router, &app.config, ending, seat).await
         });
         client
     }
@@ -76,7 +78,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
         let start = Instant::now();
         let said = rest(client).await;
         assert!(!said.contains("200 OK"), "{said}");
-        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(start.elapsed().as_secs(), 5);
         assert!(!connections.ended().await);
     }
 }
@@ -202,4 +204,19 @@ async fn a_connection_that_is_cut_ends_at_once() {
     connections.ending.cut.cancel();
     assert!(connections.ended().await);
     assert!(rest(client).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_of_a_later_request_is_not_waited_for_either() {
+    let app = TestApp::new();
+    let mut connections = Connections::new(&app);
+    let mut client = connections.open(4096);
+    client.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    head(&mut client).await;
+    client.read_exact(&mut [0; 15]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(20)).await;
+    client.write_all(b"GET /healthz HT").await.unwrap();
+    let start = Instant::now();
+    rest(client).await;
+    assert_eq!(start.elapsed().as_secs(), 5);
 }

@@ -185,7 +185,8 @@ async fn uploads_of_other_types_and_forms_without_a_file() {
 #[tokio::test]
 async fn without_a_directory_nothing_can_be_uploaded() {
     let app = TestApp::with(|settings| settings.uploads = false);
-    let detail = "skills cannot be uploaded: no directory for them is configured";
+    let detail = "skills cannot be uploaded: no directory for them is configured; the operator names one with \
+                  `--uploaded-skills`";
     upload(&app, "/v1/skills", skill("good", "Is good."))
         .refused(403, "Forbidden", "SKILLS_READ_ONLY", detail, json!({}))
         .await;

@@ -80,7 +80,7 @@ async fn what_cannot_be_had_is_refused_as_a_whole() {
     check(
         json!({"limits": {"cpuMillis": 64_000}}),
         "INVALID_DECLARATION",
-        "cpu (thousandths) of 64000 is not allowed: it must be between 1 and 2000",
+        "cpuMillis of 64000 is not allowed: it must be between 10 and 2000",
     )
     .await;
     check(
@@ -352,4 +352,70 @@ async fn an_ended_trigger_is_gone_and_ending_is_idempotent() {
     let detail = "this trigger is not known; it was never used, or ended some time ago";
     app.get("/v1/triggers/never-seen").refused(404, "Not Found", "NOT_FOUND", detail, none.clone()).await;
     app.get("/v1/triggers/never-seen/events").refused(404, "Not Found", "NOT_FOUND", detail, none).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_triggers_are_listed_and_ended_ones_are_not() {
+    let app = TestApp::new();
+    assert_eq!(
+        app.get("/v1/triggers").value().await,
+        json!({"triggers": [], "total": 0, "sandboxes": {"live": 0, "most": 64}})
+    );
+    app.put("/v1/triggers/b", &json!({"metadata": {"session": "s1"}})).value().await;
+    app.run("a", "c1", &Program::new()).value().await;
+    app.run("gone", "c1", &Program::new()).value().await;
+    app.delete("/v1/triggers/gone").send().await;
+    let listed = app.get("/v1/triggers").value().await;
+    assert_eq!((&listed["total"], &listed["sandboxes"]["live"]), (&json!(2), &json!(1)), "{listed}");
+    let [a, b] = listed["triggers"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!((&a["id"], &a["state"], &a["toolCalls"]), (&json!("a"), &json!("ready"), &json!(1)));
+    assert!(a["sandboxId"].is_string() && a["remainingMs"].is_u64(), "{a}");
+    assert_eq!(b, &json!({"id": "b", "state": "idle", "toolCalls": 0, "metadata": {"session": "s1"}}));
+    let after = app.get("/v1/triggers?after=a").value().await;
+    assert_eq!((&after["triggers"][0]["id"], &after["total"]), (&json!("b"), &json!(2)));
+}
+
+#[tokio::test]
+async fn what_may_be_asked_for_is_told_and_held() {
+    let app = TestApp::new();
+    let about = app.get("/v1").value().await;
+    assert_eq!(about["sandboxTimeout"], json!({"least": 1, "default": 300_000, "most": 3_600_000}));
+    for (member, range) in about["limits"].as_object().unwrap() {
+        let ask = |value: u64| app.put("/v1/triggers/t", &json!({"limits": {member: value}}));
+        let (least, most) = (range["least"].as_u64().unwrap(), range["most"].as_u64().unwrap());
+        for good in [least, most] {
+            assert_eq!(ask(good).send().await.status, 200, "{member} {good}");
+        }
+        for bad in [0, least - 1, most + 1] {
+            let refused = ask(bad).send().await.json();
+            let detail = format!("{member} of {bad} is not allowed: it must be between {least} and {most}");
+            assert_eq!(refused["detail"], detail);
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_a_character_does_not_refuse_the_rest() {
+    let app = TestApp::new();
+    let text = r#"{"toolCalls": [
+        {"toolCallId": "w", "toolName": "octavus_file_write", "args": {"path": "a.txt", "content": "x\ud83d"}},
+        {"toolCallId": "r", "toolName": "octavus_file_read", "args": {"path": "a.txt"}}]}"#;
+    let ask = app.ask(Method::POST, "/v1/triggers/t/tool-calls");
+    let answer = ask.header("content-type", "application/json").body(text).value().await;
+    assert_eq!(answer["toolResults"][1]["result"]["content"], "x\u{fffd}", "{answer}");
+}
+
+#[tokio::test]
+async fn answers_do_nothing_to_whoever_looks_at_them() {
+    let app = TestApp::new();
+    let nasty = "a\u{9b}2J\u{202e}\u{2028}\u{e0041}";
+    let program = Program::new().stdout(nasty);
+    for accept in ["application/json", "text/event-stream"] {
+        let reply = app.run("t", accept, &program).header("accept", accept).send().await;
+        let text = reply.text();
+        let bad = |c: char| c != '\n' && tool::escape::changes_the_display(c);
+        assert!(text.contains("a\\u009b2J\\u202e\\u2028\\udb40\\udc41") && !text.contains(bad), "{text}");
+    }
+    let refused = app.get("/v1/tools?skills=%E2%80%AEx").send().await;
+    assert!(!refused.text().contains('\u{202e}'), "{}", refused.text());
 }

@@ -22,7 +22,7 @@ const LINES: usize = 14;
 /// Words that say what something is shown for.
 static WARNING: Pattern = Pattern::new(
     r"(?ix)\b(?:never|do\s+not|don'?t|must\s+not|cannot|avoid|danger(?:s|ous(?:ly)?)?|block(?:s|ed|ing|list)?|den(?:y|ies|ied)|forbid(?:s|den)?|prohibit\w*|disallow\w*
-        |malicious|malware|detect\w*|reject\w*|refus\w*|flag(?:s|ged)?|(?:un|not[ ])safe|insecure|attack\w*|suspicious|exfiltrat\w*|destructive|harmful|threats?|risk(?:s|y)?
+        |malicious|malware|detect\w*|reject\w*|refus\w*|flag(?:s|ged)?|(?:un|not\x20)safe|insecure|attack\w*|suspicious|exfiltrat\w*|destructive|harmful|threats?|risk(?:s|y)?
         |vulnerab\w*|exploit\w*|anti-?patterns?|bad|wrong|inject\w*|payloads?|adversar\w*|ssrf|cwe|owasp|pentest\w*|scan(?:s|ned|ner|ning)?|audit\w*|red\s+flags?
         |guard(?:s|rails?)?|hardening|sandbox\s+escape|privilege\s+escalation|check(?:s|ing)?\s+for|look(?:s|ing)?\s+for|search\s+for|warn(?:s|ing|ings)?|violations?|alerts?)\b
       |❌|🚫|⛔|⚠",
