@@ -53,6 +53,7 @@ pub(crate) fn command() -> Command {
         "UV_DEFAULT_INDEX",
         "PIP_INDEX_URL",
         "SSL_CERT_FILE",
+        "NODE_EXTRA_CA_CERTS",
     ] {
         if let Some(value) = env::var_os(name) {
             command.env(name, value);
