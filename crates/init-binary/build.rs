@@ -8,7 +8,7 @@ use std::{env, fs};
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..");
-    for path in ["crates/init", "crates/init-protocol", "Cargo.lock", "Cargo.toml"] {
+    for path in ["crates/init", "crates/init-protocol", "crates/seccomp", "Cargo.lock", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
     let target = variable("TARGET");

@@ -26,7 +26,7 @@ use crate::layers::Layers;
 use crate::owner::{Labels, Owner};
 use crate::podman::{self, Podman};
 use crate::stream::Attached;
-use crate::{Wall, audit, checks, seccomp, sweep};
+use crate::{Wall, audit, checks, profile, sweep};
 
 /// Name of this driver.
 const NAME: &str = "docker";
@@ -105,7 +105,7 @@ impl DockerDriver {
         if is_podman {
             podman::refuse(&address, &info, &config)?;
         }
-        let seccomp = seccomp::profile(std::env::consts::ARCH).ok_or_else(|| {
+        let seccomp = profile::profile(std::env::consts::ARCH).ok_or_else(|| {
             DriverError::new(
                 DriverErrorKind::Unavailable,
                 "there is no seccomp profile for this architecture",

@@ -27,7 +27,7 @@ mod layers;
 mod names;
 mod owner;
 mod podman;
-mod seccomp;
+mod profile;
 mod stream;
 mod sweep;
 

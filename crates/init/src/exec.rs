@@ -1,37 +1,58 @@
 //! One program from start to the death of everything that it started.
 //!
 //! ```text
-//!   running ──timeout──▶ terminating (SIGTERM to all) ──grace──▶ killed (SIGKILL to all)
-//!      │  ╲──Kill frame────────────────────────────────────────▶   │
-//!      └──────────── the program itself ends ──────────────────────┴──▶ kill the rest, reap, drain, answer
+//!   running ──limit──▶ terminating (SIGTERM to all) ──end_of──▶ killed (SIGKILL to all)
+//!      │ ╲──Kill frame──▶  │                                      │
+//!      └─── the program itself ends ─▶ lingering ─────────────────┴──▶ kill the rest, reap, drain, answer
 //! ```
+//!
+//! Lingering is for what the program leaves behind at the end of its own streams, such as the `tee` of a shell's
+//! `exec > >(tee log)`: it may go on until the streams are at their end, or nothing came for a moment, or the call's time is
+//! over.
+//!
+//! All times of a call are instants that are fixed when it begins, so they do not add up: `limit`, and `end_of` a grace
+//! period later, at which everything is killed. A process with very many mappings takes a second and more to be taken apart;
+//! what is left of it after `end_of` runs nothing any more, and is not waited for.
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use init_protocol::{
-    CHUNK, CappedText, Exec, FailKind, FromInit, Kind, StreamKind, Termination, ToInit, Usage, parse_message,
-};
+use init_protocol::{Exec, FailKind, FromInit, Kind, Setup, Termination, ToInit, Usage, parse_message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, MemfdFlags, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::files::Failure;
+use crate::pipe::{Came, Pipe};
+use crate::remains;
 use crate::serve::Sandbox;
 use crate::stream::Stream;
-use crate::sys::{self, Program, Stage, Streams};
+use crate::sys::{self, Child, Program, Stage, Streams};
 
 /// Most bytes of standard input.
 const MAX_STDIN: u64 = 64 * 1024 * 1024;
 
+/// How long what is left behind may be silent before it is ended.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long it may go on at most.
+const LINGER: Duration = Duration::from_secs(2);
+/// What the last steps after `end_of` may take before remains are looked at.
+const LAST_STEPS: Duration = Duration::from_millis(20);
+/// How often they are looked at then.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Runs one program and answers.
 pub(crate) fn run(stream: &mut Stream, sandbox: &Sandbox, request: u32, exec: &Exec) -> io::Result<()> {
     let stdin = if exec.stdin { receive_stdin(stream, request)? } else { null() };
+    // Remains of the call before belong to that one.
+    while let Child::Ended(_) = sys::reap() {}
     let begun = Instant::now();
+    let limit = begun + Duration::from_millis(exec.timeout_ms);
+    let grace = Duration::from_millis(exec.grace_ms);
     let cpu_before = sys::children_cpu_us();
     let started = stdin.and_then(|stdin| start(sandbox, exec, &stdin));
     let running = match started {
@@ -41,10 +62,13 @@ pub(crate) fn run(stream: &mut Stream, sandbox: &Sandbox, request: u32, exec: &E
             stderr: Pipe::new(Kind::Stderr, started.stderr, exec.stream_limit),
             report: Some(started.report),
             failed: None,
-            phase: Phase::Running { until: begun + Duration::from_millis(exec.timeout_ms) },
-            grace: Duration::from_millis(exec.grace_ms),
+            phase: Phase::Running,
+            limit,
+            end_of: limit + grace,
+            grace,
             timed_out: false,
             killed: false,
+            alone: false,
             peak_rss_bytes: 0,
         },
         Err(failure) => return stream.answer(request, &failure.into_message()),
@@ -100,11 +124,15 @@ struct Started {
 }
 
 fn start(sandbox: &Sandbox, exec: &Exec, stdin: &OwnedFd) -> Result<Started, Failure> {
-    let program = program(sandbox, exec)?;
+    let program = program(&sandbox.setup, exec)?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| Failure::of(error, "a pipe"));
     let (stdout, stdout_in) = pipe()?;
     let (stderr, stderr_in) = pipe()?;
     let (report, report_in) = pipe()?;
+    for end in [&stdout, &stderr, &report] {
+        // Init never waits for a writer that may be in the middle of its end.
+        rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK).map_err(|error| Failure::of(error, "a pipe"))?;
+    }
     for end in [&stdout_in, &stderr_in] {
         // So that a program may open /dev/stdout by its name. It works without.
         let _ = rustix::fs::fchown(end, Some(Uid::from_raw(program.uid)), Some(Gid::from_raw(program.gid)));
@@ -115,12 +143,12 @@ fn start(sandbox: &Sandbox, exec: &Exec, stdin: &OwnedFd) -> Result<Started, Fai
         stderr: stderr_in.as_fd(),
         report: report_in.as_fd(),
     };
-    let pid =
-        sys::spawn(&program, &sandbox.wall, &streams).map_err(|error| Failure::of_io(&error, "a process"))?;
+    let pid = sys::spawn(&program, &sandbox.wall.bounds, &streams)
+        .map_err(|error| Failure::of_io(&error, "a process"))?;
     Ok(Started { pid, stdout, stderr, report })
 }
 
-fn program(sandbox: &Sandbox, exec: &Exec) -> Result<Program, Failure> {
+fn program(setup: &Setup, exec: &Exec) -> Result<Program, Failure> {
     let bad = |what: &str| Failure::new(FailKind::BadRequest, format!("{what} has a NUL character"));
     let text = |text: &str, what: &str| CString::new(text).map_err(|_| bad(what));
     let Some(name) = exec.argv.first().filter(|name| !name.is_empty()) else {
@@ -146,14 +174,20 @@ fn program(sandbox: &Sandbox, exec: &Exec) -> Result<Program, Failure> {
             .map(|(key, value)| text(&format!("{key}={value}"), "the environment"))
             .collect::<Result<_, _>>()?,
         cwd: text(&exec.cwd, "the working directory")?,
-        uid: sandbox.setup.uid,
-        gid: sandbox.setup.gid,
+        uid: setup.uid,
+        gid: setup.gid,
     })
 }
 
 enum Phase {
-    Running { until: Instant },
-    Terminating { until: Instant },
+    /// Until `limit`.
+    Running,
+    /// Until `end_of`.
+    Terminating,
+    /// The program has ended; what it left may go on until then.
+    Lingering {
+        until: Instant,
+    },
     Killed,
 }
 
@@ -165,9 +199,15 @@ struct Running {
     report: Option<OwnedFd>,
     failed: Option<Failure>,
     phase: Phase,
+    /// When SIGTERM goes to all.
+    limit: Instant,
+    /// When SIGKILL goes to all.
+    end_of: Instant,
     grace: Duration,
     timed_out: bool,
     killed: bool,
+    /// Init has no child left.
+    alone: bool,
     peak_rss_bytes: u64,
 }
 
@@ -185,80 +225,138 @@ impl Running {
             self.wait(stream, sandbox, request)?;
             sandbox.signals.clear();
             if let Some(status) = self.reap_ended() {
-                break status;
+                break Some(status);
             }
             self.check_time();
+            if self.may_leave_remains() {
+                break None;
+            }
         };
-        // No process may outlive the call: what was saved belongs to exactly one call, and nothing runs in between.
-        sys::signal_all(libc::SIGKILL);
-        while let Some(ended) = sys::reap(true) {
-            self.peak_rss_bytes = self.peak_rss_bytes.max(ended.peak_rss_bytes);
-        }
+        let termination = match status {
+            _ if self.killed => Termination::Killed,
+            _ if self.timed_out => Termination::TimedOut,
+            Some(Ok(code)) => Termination::Exited(code),
+            Some(Err(signal)) => Termination::Signaled(signal),
+            // Only what was killed leaves remains.
+            None => Termination::Signaled(libc::SIGKILL),
+        };
+        self.linger(stream, sandbox, request)?;
+        self.sweep(sandbox)?;
         if let Some(report) = self.report.take() {
             self.failed = read_report(&report);
         }
         if let Some(failure) = self.failed {
             return Ok(Err(failure));
         }
-        // All writers are dead: this ends.
         self.stdout.drain(stream, request)?;
         self.stderr.drain(stream, request)?;
-        let termination = if self.killed {
-            Termination::Killed
-        } else if self.timed_out {
-            Termination::TimedOut
-        } else {
-            match status {
-                Ok(code) => Termination::Exited(code),
-                Err(signal) => Termination::Signaled(signal),
-            }
-        };
         Ok(Ok((termination, self.peak_rss_bytes)))
     }
 
-    /// Waits for the next thing to happen and handles what concerns the streams.
-    fn wait(&mut self, stream: &mut Stream, sandbox: &Sandbox, request: u32) -> io::Result<()> {
-        let timeout = match self.phase {
-            Phase::Running { until } | Phase::Terminating { until } => {
-                let left = until.saturating_duration_since(Instant::now());
-                // A little longer than asked, never shorter: else this would spin until the deadline.
-                Some(left + Duration::from_micros(50))
-            }
-            Phase::Killed => None,
+    /// Lets what the program left at the end of its streams write what it still has.
+    fn linger(&mut self, stream: &mut Stream, sandbox: &Sandbox, request: u32) -> io::Result<()> {
+        let most = match self.phase {
+            Phase::Running => self.limit,
+            Phase::Terminating => self.end_of,
+            Phase::Lingering { .. } | Phase::Killed => return Ok(()),
         };
-        let timeout = timeout.map(|left| Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        });
+        let last = most.min(Instant::now() + LINGER);
+        let mut quiet = Instant::now() + QUIET;
+        while !self.alone && (self.stdout.readable().is_some() || self.stderr.readable().is_some()) {
+            self.phase = Phase::Lingering { until: quiet.min(last) };
+            let came = self.wait(stream, sandbox, request)?;
+            sandbox.signals.clear();
+            self.reap_ended();
+            let now = Instant::now();
+            if now >= last || matches!(self.phase, Phase::Killed) {
+                break;
+            }
+            if came == Came::Bytes {
+                quiet = now + QUIET;
+            } else if now >= quiet {
+                // What is silent since it gets no CPU is not silent by its own will.
+                if !remains::any_wants_cpu() {
+                    break;
+                }
+                quiet = now + LAST_STEPS;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills all that is left and reaps it: no process may outlive the call, since what was saved belongs to exactly one
+    /// call, and nothing runs in between.
+    fn sweep(&mut self, sandbox: &Sandbox) -> io::Result<()> {
+        self.kill();
+        loop {
+            self.reap_ended();
+            if self.alone || self.may_leave_remains() {
+                return Ok(());
+            }
+            let left = (self.end_of + LAST_STEPS).saturating_duration_since(Instant::now()).max(LOOK);
+            let mut fds = [PollFd::new(&sandbox.signals, PollFlags::IN)];
+            match poll(&mut fds, Some(&timespec(left))) {
+                Ok(_) | Err(Errno::INTR) => sandbox.signals.clear(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether the call's time is over, and what is left of it are processes that will never run code again.
+    fn may_leave_remains(&self) -> bool {
+        matches!(self.phase, Phase::Killed)
+            && Instant::now() >= self.end_of + LAST_STEPS
+            && remains::all_are_exiting()
+    }
+
+    /// Waits for the next thing to happen and handles what concerns the streams. Says whether the program's had bytes.
+    fn wait(&mut self, stream: &mut Stream, sandbox: &Sandbox, request: u32) -> io::Result<Came> {
+        let until = match self.phase {
+            Phase::Running => self.limit,
+            Phase::Terminating => self.end_of,
+            Phase::Lingering { until } => until,
+            Phase::Killed => (self.end_of + LAST_STEPS).max(Instant::now() + LOOK),
+        };
+        // A little longer than asked, never shorter: else this would spin until the deadline.
+        let timeout = timespec(until.saturating_duration_since(Instant::now()) + Duration::from_micros(50));
         let readable = {
             let mut watched: Vec<(Watch, BorrowedFd<'_>)> =
                 vec![(Watch::Stream, stream.readable()), (Watch::Signals, sandbox.signals.as_fd())];
-            watched.extend(self.stdout.fd.as_ref().map(|fd| (Watch::Stdout, fd.as_fd())));
-            watched.extend(self.stderr.fd.as_ref().map(|fd| (Watch::Stderr, fd.as_fd())));
+            watched.extend(self.stdout.readable().map(|fd| (Watch::Stdout, fd)));
+            watched.extend(self.stderr.readable().map(|fd| (Watch::Stderr, fd)));
             watched.extend(self.report.as_ref().map(|fd| (Watch::Report, fd.as_fd())));
             let mut fds: Vec<PollFd<'_>> =
                 watched.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-            match poll(&mut fds, timeout.as_ref()) {
+            match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
             let ready = fds.iter().zip(&watched).filter(|(fd, _)| !fd.revents().is_empty());
             ready.map(|(_, (watch, _))| *watch).collect::<Vec<_>>()
         };
+        let mut came = Came::Nothing;
         for watch in readable {
-            match watch {
-                Watch::Stream => self.take_requests(stream, request)?,
-                Watch::Signals => {}
+            let read = match watch {
+                Watch::Stream => {
+                    self.take_requests(stream, request)?;
+                    Came::Nothing
+                }
+                Watch::Signals => Came::Nothing,
                 Watch::Stdout => self.stdout.forward(stream, request)?,
                 Watch::Stderr => self.stderr.forward(stream, request)?,
                 Watch::Report => {
                     if let Some(report) = self.report.take() {
                         self.failed = read_report(&report);
                     }
+                    Came::Nothing
                 }
+            };
+            if read == Came::Bytes {
+                came = Came::Bytes;
             }
         }
-        stream.flush()
+        stream.flush()?;
+        Ok(came)
     }
 
     /// The only request that may come now is to kill this exec.
@@ -274,8 +372,12 @@ impl Running {
         while let Some(frame) = stream.buffered()? {
             match (frame.kind, parse_message(&frame.payload)) {
                 (Kind::Message, Ok(ToInit::Kill { request: target })) if target == request => {
-                    self.killed = true;
-                    self.terminate();
+                    if let Phase::Lingering { .. } = self.phase {
+                        self.kill();
+                    } else {
+                        self.killed = true;
+                        self.terminate();
+                    }
                 }
                 _ => return Err(io::Error::other("a request while a program runs")),
             }
@@ -285,11 +387,12 @@ impl Running {
 
     /// Lets everything save what it has, for the grace period. Once that runs, it is not begun anew.
     fn terminate(&mut self) {
-        if let Phase::Running { .. } = self.phase {
+        if let Phase::Running = self.phase {
             sys::signal_all(libc::SIGTERM);
             // A stopped process takes no SIGTERM before it continues.
             sys::signal_all(libc::SIGCONT);
-            self.phase = Phase::Terminating { until: Instant::now() + self.grace };
+            self.end_of = self.end_of.min(Instant::now() + self.grace);
+            self.phase = Phase::Terminating;
         }
     }
 
@@ -299,26 +402,42 @@ impl Running {
     }
 
     fn check_time(&mut self) {
-        match self.phase {
-            Phase::Running { until } if Instant::now() >= until => {
-                self.timed_out = true;
-                self.terminate();
-            }
-            Phase::Terminating { until } if Instant::now() >= until => self.kill(),
-            Phase::Running { .. } | Phase::Terminating { .. } | Phase::Killed => {}
+        let now = Instant::now();
+        if matches!(self.phase, Phase::Running) && now >= self.limit {
+            self.timed_out = true;
+            self.terminate();
+        }
+        if matches!(self.phase, Phase::Terminating) && now >= self.end_of {
+            self.kill();
         }
     }
 
     /// Reaps what has ended, orphans too: their remains count against the sandbox's limit of processes.
     fn reap_ended(&mut self) -> Option<Result<i32, i32>> {
         let mut main = None;
-        while let Some(ended) = sys::reap(false) {
-            self.peak_rss_bytes = self.peak_rss_bytes.max(ended.peak_rss_bytes);
-            if ended.pid == self.main {
-                main = Some(ended.status);
+        loop {
+            match sys::reap() {
+                Child::Ended(ended) => {
+                    self.peak_rss_bytes = self.peak_rss_bytes.max(ended.peak_rss_bytes);
+                    if ended.pid == self.main {
+                        main = Some(ended.status);
+                    }
+                }
+                Child::NoneEnded => break,
+                Child::NoneLeft => {
+                    self.alone = true;
+                    break;
+                }
             }
         }
         main
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
     }
 }
 
@@ -356,71 +475,83 @@ fn read_report(report: &OwnedFd) -> Option<Failure> {
     })
 }
 
-/// One of the program's streams on its way to the runner.
-struct Pipe {
-    kind: Kind,
-    fd: Option<File>,
-    form: Form,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What becomes of a stream's bytes.
-enum Form {
-    /// They go out as they are.
-    Whole,
-    /// They are cut to a number of characters.
-    Capped(CappedText),
-}
-
-impl Pipe {
-    fn new(kind: Kind, fd: OwnedFd, limit: Option<u32>) -> Self {
-        let form = limit.map_or(Form::Whole, |limit| Form::Capped(CappedText::new(limit)));
-        Self { kind, fd: Some(File::from(fd)), form }
+    fn exec(argv: &[&str], env: &[(&str, &str)]) -> Exec {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Exec {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            env: env.iter().map(owned).collect(),
+            cwd: "/workspace".to_owned(),
+            stdin: false,
+            timeout_ms: 1000,
+            grace_ms: 500,
+            stream_limit: None,
+        }
     }
 
-    /// Reads once and forwards what may go out.
-    fn forward(&mut self, stream: &mut Stream, request: u32) -> io::Result<()> {
-        let mut buffer = [0; 64 * 1024];
-        let Some(fd) = &mut self.fd else { return Ok(()) };
-        let length = match fd.read(&mut buffer) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            // A pipe that fails is at its end.
-            Err(_) => 0,
+    fn setup() -> Setup {
+        Setup {
+            uid: 1000,
+            gid: 1001,
+            lifetime_ms: 1000,
+            output: "/output".to_owned(),
+            writable: Vec::new(),
+            readable: Vec::new(),
+            max_open_files: 10,
+            max_file_size: 10,
+            max_processes: None,
+            allow_missing_landlock: false,
+        }
+    }
+
+    #[test]
+    fn programs_are_looked_for_where_the_path_says() {
+        let candidates = |argv: &[&str], env: &[(&str, &str)]| -> Vec<String> {
+            let program = program(&setup(), &exec(argv, env)).unwrap();
+            program.candidates.iter().map(|path| path.to_str().unwrap().to_owned()).collect()
         };
-        if length == 0 {
-            self.fd = None;
-            return Ok(());
-        }
-        match &mut self.form {
-            Form::Whole => stream.send_raw(request, self.kind, &buffer[..length]),
-            Form::Capped(text) => {
-                let mut out = Vec::new();
-                text.push(&buffer[..length], &mut out);
-                stream.send_raw(request, self.kind, &out)
-            }
+        assert_eq!(candidates(&["a"], &[]), ["/usr/bin/a", "/bin/a"]);
+        assert_eq!(candidates(&["a"], &[("PATH", "/x:relative::/y")]), ["/x/a", "/y/a"]);
+        assert_eq!(candidates(&["./a"], &[("PATH", "/x")]), ["./a"]);
+        assert_eq!(candidates(&["/x/a b"], &[]), ["/x/a b"]);
+        assert!(candidates(&["a"], &[("PATH", "")]).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_passed_is_refused_before_a_process_is_made() {
+        for (argv, env) in [
+            (vec![], vec![]),
+            (vec![""], vec![]),
+            (vec!["a\0b"], vec![]),
+            (vec!["a", "b\0"], vec![]),
+            (vec!["a"], vec![("K", "v\0")]),
+        ] {
+            let failure = program(&setup(), &exec(&argv, &env)).err().expect("a refusal");
+            assert_eq!(failure.kind, FailKind::BadRequest, "{argv:?}");
         }
     }
 
-    /// Forwards the rest.
-    fn drain(mut self, stream: &mut Stream, request: u32) -> io::Result<()> {
-        while self.fd.is_some() {
-            self.forward(stream, request)?;
+    #[test]
+    fn a_report_says_why_no_program_came_of_a_child() {
+        let report = |bytes: &[u8]| {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            rustix::io::write(&writer, bytes).unwrap();
+            drop(writer);
+            read_report(&reader)
+        };
+        let of = |stage: Stage, errno: Errno| {
+            let code = errno.raw_os_error().to_ne_bytes();
+            report(&[stage as u8, code[0], code[1], code[2], code[3]]).map(|failure| failure.kind)
+        };
+        assert!(report(b"").is_none() && report(b"1234").is_none());
+        assert_eq!(of(Stage::Execute, Errno::NOENT), Some(FailKind::NotFound));
+        assert_eq!(of(Stage::Execute, Errno::ACCESS), Some(FailKind::CannotExecute));
+        assert_eq!(of(Stage::Cwd, Errno::NOENT), Some(FailKind::CannotExecute));
+        for stage in [Stage::Streams, Stage::Limits, Stage::User, Stage::Capabilities, Stage::Landlock] {
+            assert_eq!(of(stage, Errno::PERM), Some(FailKind::Wall), "{stage:?}");
         }
-        let Form::Capped(text) = self.form else { return Ok(()) };
-        let mut out = Vec::new();
-        let end = text.finish(&mut out);
-        stream.send_raw(request, self.kind, &out)?;
-        if end.omitted > 0 {
-            let kind = if self.kind == Kind::Stdout { StreamKind::Stdout } else { StreamKind::Stderr };
-            stream.send(request, &FromInit::Omitted { stream: kind, characters: end.omitted })?;
-        }
-        // A frame must not end within a character.
-        let mut rest = end.tail.as_str();
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
-            stream.send_raw(request, self.kind, piece.as_bytes())?;
-            rest = after;
-        }
-        Ok(())
     }
 }

@@ -300,3 +300,71 @@ fn send_range(
 pub(crate) fn open_path(path: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_split_at_the_directory_that_it_is_below() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().to_str().unwrap().to_owned();
+        let allowed = ["/nowhere/else".to_owned(), root.clone()];
+        let rest = |path: &str| match split(path, &allowed) {
+            Ok((_, rest)) => Ok(rest.to_owned()),
+            Err(failure) => Err(failure.kind),
+        };
+        for (path, expected) in [("", "."), ("/", "."), ("/a", "a"), ("//a/b/", "a/b"), ("/../x", "../x")] {
+            assert_eq!(rest(&format!("{root}{path}")), Ok(expected.to_owned()), "{path:?}");
+        }
+        for path in ["/etc/passwd", "relative", "", &format!("{root}x/a")] {
+            assert_eq!(rest(path), Err(FailKind::OutsideAllowed), "{path:?}");
+        }
+        assert_eq!(rest("/nowhere/else/a"), Err(FailKind::NotFound));
+    }
+
+    #[test]
+    fn nothing_that_is_opened_leads_out() {
+        let place = tempfile::tempdir().unwrap();
+        let inside = place.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(place.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink("../secret", inside.join("out")).unwrap();
+        std::os::unix::fs::symlink("/proc/self/root", inside.join("magic")).unwrap();
+        std::fs::write(inside.join("plain"), "x").unwrap();
+        std::os::unix::fs::symlink("plain", inside.join("link")).unwrap();
+        let root = open_directory(inside.to_str().unwrap()).unwrap();
+        let open =
+            |name: &str, how| rustix::fs::openat2(&root, name, OFlags::PATH, Mode::empty(), how).is_ok();
+        for (name, with_links, without) in [
+            ("plain", true, true),
+            ("link", true, false),
+            ("out", false, false),
+            ("../secret", false, false),
+            ("/etc", false, false),
+            ("magic", false, false),
+        ] {
+            assert_eq!((open(name, INSIDE), open(name, NO_LINKS)), (with_links, without), "{name}");
+        }
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        for (errno, kind) in [
+            (Errno::NOENT, FailKind::NotFound),
+            (Errno::ISDIR, FailKind::NotAFile),
+            (Errno::NXIO, FailKind::NotAFile),
+            (Errno::XDEV, FailKind::OutsideAllowed),
+            (Errno::LOOP, FailKind::OutsideAllowed),
+            (Errno::ROFS, FailKind::Permission),
+            (Errno::NOSPC, FailKind::NoSpace),
+            (Errno::FBIG, FailKind::NoSpace),
+            (Errno::IO, FailKind::Other),
+        ] {
+            let failure = Failure::of(errno, "a/b");
+            assert_eq!(failure.kind, kind);
+            assert!(failure.message.starts_with("a/b: "), "{}", failure.message);
+            assert!(failure.about("/whole/a/b").message.starts_with("/whole/a/b: "));
+        }
+    }
+}

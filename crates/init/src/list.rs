@@ -138,3 +138,104 @@ fn unreadable(path: Vec<u8>) -> Entry {
         links: 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs::{self, File};
+    use std::io::{Read as _, Seek as _};
+    use std::path::Path;
+
+    use init_protocol::{Decoder, parse_message};
+
+    use super::*;
+    use crate::sys::StreamFiles;
+
+    /// What a listing of a directory says: the entries by path, and whether there are more.
+    fn listed(directory: &Path, most: u32) -> (BTreeMap<String, Entry>, bool) {
+        let mut out = tempfile::tempfile().unwrap();
+        let input = File::open("/dev/null").unwrap();
+        let mut stream = Stream::new(StreamFiles { input, output: out.try_clone().unwrap() });
+        let setup = Setup {
+            uid: 1000,
+            gid: 1000,
+            lifetime_ms: 1000,
+            output: directory.to_str().unwrap().to_owned(),
+            writable: Vec::new(),
+            readable: Vec::new(),
+            max_open_files: 10,
+            max_file_size: 10,
+            max_processes: None,
+            allow_missing_landlock: false,
+        };
+        list(&mut stream, &setup, 7, most).unwrap();
+        let mut bytes = Vec::new();
+        out.rewind().unwrap();
+        out.read_to_end(&mut bytes).unwrap();
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        let mut entries = BTreeMap::new();
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            assert_eq!(frame.request, 7);
+            match parse_message::<FromInit>(&frame.payload).unwrap() {
+                FromInit::Entries(batch) => {
+                    for entry in batch {
+                        let path = String::from_utf8_lossy(&entry.path).into_owned();
+                        assert!(entries.insert(path.clone(), entry).is_none(), "{path} twice");
+                    }
+                }
+                FromInit::Listed { truncated } => return (entries, truncated),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("no end of the listing");
+    }
+
+    #[test]
+    fn everything_is_counted_once_and_as_what_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("a/b")).unwrap();
+        fs::write(place.path().join("a/b/c"), "12345").unwrap();
+        fs::write(place.path().join("x"), "").unwrap();
+        fs::hard_link(place.path().join("x"), place.path().join("y")).unwrap();
+        std::os::unix::fs::symlink("/etc", place.path().join("l")).unwrap();
+        let (entries, truncated) = listed(place.path(), 100);
+        let seen: Vec<(&str, EntryKind, u64, u32)> = entries
+            .iter()
+            .map(|(path, entry)| (path.as_str(), entry.kind, entry.size, entry.links))
+            .collect();
+        let expected = [
+            ("a/b/c", EntryKind::File, 5, 1),
+            ("l", EntryKind::Symlink, 4, 1),
+            ("x", EntryKind::File, 0, 2),
+            ("y", EntryKind::File, 0, 2),
+        ];
+        assert_eq!((seen, truncated), (expected.to_vec(), false));
+    }
+
+    #[test]
+    fn as_many_as_were_asked_for_in_as_many_messages_as_needed() {
+        let place = tempfile::tempdir().unwrap();
+        let long = "n".repeat(200);
+        for number in 0..1000 {
+            fs::write(place.path().join(format!("{long}{number}")), "").unwrap();
+        }
+        for (most, expected, truncated) in
+            [(1001, 1000, false), (1000, 1000, false), (999, 999, true), (0, 0, true)]
+        {
+            let (entries, more) = listed(place.path(), most);
+            assert_eq!((entries.len(), more), (expected, truncated), "{most}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_deep_is_said_and_not_walked() {
+        let place = tempfile::tempdir().unwrap();
+        let deep = vec!["d"; MAX_DEPTH + 2].join("/");
+        fs::create_dir_all(place.path().join(&deep)).unwrap();
+        fs::write(place.path().join(&deep).join("file"), "").unwrap();
+        let (entries, _) = listed(place.path(), 100);
+        let kinds: Vec<EntryKind> = entries.values().map(|entry| entry.kind).collect();
+        assert_eq!(kinds, [EntryKind::UnreadableDirectory], "{entries:?}");
+    }
+}

@@ -18,7 +18,9 @@
 mod exec;
 mod files;
 mod list;
+mod pipe;
 mod put;
+mod remains;
 mod serve;
 mod stream;
 mod sys;

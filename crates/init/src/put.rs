@@ -105,3 +105,27 @@ impl Read for Data<'_> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn only_plain_names_are_taken() {
+        for (given, expected) in [
+            ("a", "a"),
+            ("a/b.txt", "a/b.txt"),
+            ("dir/", "dir"),
+            ("a b/ü", "a b/ü"),
+            ("...", "..."),
+            (".x", ".x"),
+        ] {
+            assert_eq!(plain(given.as_bytes()).unwrap(), expected);
+        }
+        let refused: [&[u8]; 10] =
+            [b"", b"/", b"/etc/passwd", b"..", b"a/../b", b"a//b", b"./a", b"a/.", b"a\0b", b"\xff"];
+        for given in refused {
+            assert!(plain(given).is_err(), "{:?}", String::from_utf8_lossy(given));
+        }
+    }
+}

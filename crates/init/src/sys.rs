@@ -15,8 +15,6 @@ use std::ptr;
 use libc::{c_char, c_int, c_long, c_ulong};
 use rustix::fs::{Mode, OFlags};
 
-use crate::wall::Wall;
-
 /// The stream's two directions.
 pub(crate) struct StreamFiles {
     pub(crate) input: File,
@@ -86,6 +84,7 @@ pub(crate) fn guard_init() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as c_ulong, 0, 0, 0) })?;
     // SAFETY: prctl with integers only.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0, 0, 0) })?;
+    default_signals()?;
     // SAFETY: SIG_IGN is a valid disposition for SIGPIPE.
     let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     if previous == libc::SIG_ERR {
@@ -93,6 +92,27 @@ pub(crate) fn guard_init() -> io::Result<()> {
     }
     // SAFETY: umask takes an integer and cannot fail.
     unsafe { libc::umask(0o022) };
+    Ok(())
+}
+
+/// Gives every signal its default: whoever started the runner may have had some ignored, as `nohup` does, and programs
+/// would inherit that. By the bare call, since the C library keeps two signals for itself and passes over them.
+fn default_signals() -> io::Result<()> {
+    const LAST: c_int = 64;
+    // The kernel's structure: a handler of zero, which is the default, no flags, an empty mask.
+    let default = [0_u64; 4];
+    for signal in (1..=LAST).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+        // SAFETY: the structure is as large as the kernel's, and so is its mask; the old one is not asked for.
+        check_long(unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        })?;
+    }
     Ok(())
 }
 
@@ -167,11 +187,20 @@ pub(crate) struct Ended {
     pub(crate) peak_rss_bytes: u64,
 }
 
-/// The next ended child. `None`: with `wait`, there are no children left; else none has ended.
-pub(crate) fn reap(wait: bool) -> Option<Ended> {
+/// What [`reap`] found.
+pub(crate) enum Child {
+    Ended(Ended),
+    /// There are some, and all of them go on.
+    NoneEnded,
+    /// There are none: as init is PID 1, no other process is left in the sandbox.
+    NoneLeft,
+}
+
+/// The next ended child, without waiting for one.
+pub(crate) fn reap() -> Child {
     let mut status: c_int = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    let flags = libc::__WALL | if wait { 0 } else { libc::WNOHANG };
+    let flags = libc::__WALL | libc::WNOHANG;
     loop {
         // SAFETY: both pointers are valid for writes of their types.
         let pid = unsafe { libc::wait4(-1, &raw mut status, flags, usage.as_mut_ptr()) };
@@ -179,13 +208,13 @@ pub(crate) fn reap(wait: bool) -> Option<Ended> {
             continue;
         }
         if pid <= 0 {
-            return None;
+            return if pid == 0 { Child::NoneEnded } else { Child::NoneLeft };
         }
         // SAFETY: wait4 succeeded and filled it; all zeros would be valid too.
         let usage = unsafe { usage.assume_init() };
         let status =
             if libc::WIFEXITED(status) { Ok(libc::WEXITSTATUS(status)) } else { Err(libc::WTERMSIG(status)) };
-        return Some(Ended {
+        return Child::Ended(Ended {
             pid,
             status,
             peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
@@ -220,6 +249,18 @@ pub(crate) fn landlock_abi() -> u32 {
     let abi =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) };
     u32::try_from(abi).unwrap_or(0)
+}
+
+/// What binds a program, ready to be put up in the child.
+pub(crate) struct Bounds {
+    /// The rules; `None` where the kernel has no Landlock and that was allowed.
+    pub(crate) landlock: Option<OwnedFd>,
+    /// Resource limits: soft and hard alike.
+    pub(crate) limits: Vec<(libc::__rlimit_resource_t, u64)>,
+    /// Whether init may become another user.
+    pub(crate) privileged: bool,
+    /// Whether the bounding set can be emptied without being root inside.
+    pub(crate) can_drop_bounding_set: bool,
 }
 
 /// A program ready to be started: everything that needs memory, made before the fork.
@@ -274,7 +315,7 @@ impl Stage {
 
 /// Starts a program behind the wall. Returns its pid; whether it really started is said on `streams.report`, which
 /// closes by itself when it did.
-pub(crate) fn spawn(program: &Program, wall: &Wall, streams: &Streams<'_>) -> io::Result<i32> {
+pub(crate) fn spawn(program: &Program, bounds: &Bounds, streams: &Streams<'_>) -> io::Result<i32> {
     let argv = pointers(&program.argv);
     let env = pointers(&program.env);
     // SAFETY: this process has one thread, so the child may do what it likes with its copy of the memory.
@@ -282,7 +323,7 @@ pub(crate) fn spawn(program: &Program, wall: &Wall, streams: &Streams<'_>) -> io
     if pid != 0 {
         return Ok(pid);
     }
-    let (stage, error) = become_program(program, wall, streams, &argv, &env);
+    let (stage, error) = become_program(program, bounds, streams, &argv, &env);
     let errno = error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes();
     let report = [stage as u8, errno[0], errno[1], errno[2], errno[3]];
     // SAFETY: the buffer is valid for its length. There is nobody left to tell if this fails.
@@ -299,19 +340,19 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 /// capabilities, then Landlock, then the program. The seccomp filter is init's own, and inherited. Returns only on failure.
 fn become_program(
     program: &Program,
-    wall: &Wall,
+    bounds: &Bounds,
     streams: &Streams<'_>,
     argv: &[*const c_char],
     env: &[*const c_char],
 ) -> (Stage, io::Error) {
     let steps = || -> Result<(), (Stage, io::Error)> {
         take_streams(streams).map_err(|error| (Stage::Streams, error))?;
-        limit(wall).map_err(|error| (Stage::Limits, error))?;
-        if wall.privileged {
+        limit(bounds).map_err(|error| (Stage::Limits, error))?;
+        if bounds.privileged {
             change_user(program.uid, program.gid).map_err(|error| (Stage::User, error))?;
         }
-        drop_capabilities(wall).map_err(|error| (Stage::Capabilities, error))?;
-        if let Some(ruleset) = &wall.landlock {
+        drop_capabilities(bounds).map_err(|error| (Stage::Capabilities, error))?;
+        if let Some(ruleset) = &bounds.landlock {
             restrict(ruleset.as_fd()).map_err(|error| (Stage::Landlock, error))?;
         }
         // As the user, so that it gets no further than the user may.
@@ -348,9 +389,9 @@ fn take_streams(streams: &Streams<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn limit(wall: &Wall) -> io::Result<()> {
+fn limit(bounds: &Bounds) -> io::Result<()> {
     prefer_for_oom();
-    for (resource, wanted) in &wall.limits {
+    for (resource, wanted) in &bounds.limits {
         let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the pointer is valid for a write of the type; the resource is one of libc's.
         check(unsafe { libc::getrlimit(*resource, &raw mut now) })?;
@@ -406,8 +447,8 @@ fn drop_bounding_set() -> io::Result<()> {
     Ok(())
 }
 
-fn drop_capabilities(wall: &Wall) -> io::Result<()> {
-    if !wall.privileged && wall.can_drop_bounding_set {
+fn drop_capabilities(bounds: &Bounds) -> io::Result<()> {
+    if !bounds.privileged && bounds.can_drop_bounding_set {
         drop_bounding_set()?;
     }
     // SAFETY: prctl with integers only.
@@ -472,13 +513,21 @@ struct FilterProgram {
 /// Binds this process and all that it starts to a filter.
 pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     const SET_MODE_FILTER: c_ulong = 1;
+    /// `ENOTSUPP`, which the kernel keeps for itself and lets out here.
+    const NO_MEMORY_FOR_FILTERS: c_int = 524;
     let length = u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let program = FilterProgram { length, filter: filter.as_ptr() };
     // SAFETY: the program has the layout of struct sock_fprog, and it and its instructions live across the call.
-    check_long(unsafe {
+    let loaded = check_long(unsafe {
         libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0 as c_ulong, &raw const program)
-    })?;
-    Ok(())
+    });
+    match loaded {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(NO_MEMORY_FOR_FILTERS) => Err(io::Error::other(
+            "the kernel's memory for filters is full (see net.core.bpf_jit_limit on the host)",
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 /// Tries the candidates in order, as a shell does. Returns the error that says most.

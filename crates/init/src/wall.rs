@@ -23,14 +23,8 @@ const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 
 /// A wall ready to be put up.
 pub(crate) struct Wall {
-    /// The rules; `None` where the kernel has no Landlock and that was allowed.
-    pub(crate) landlock: Option<OwnedFd>,
-    /// Resource limits: soft and hard alike.
-    pub(crate) limits: Vec<(libc::__rlimit_resource_t, u64)>,
-    /// Whether init may become another user.
-    pub(crate) privileged: bool,
-    /// Whether the bounding set can be emptied without being root inside.
-    pub(crate) can_drop_bounding_set: bool,
+    /// What each child puts up.
+    pub(crate) bounds: sys::Bounds,
     abi: u32,
 }
 
@@ -53,10 +47,12 @@ impl Wall {
             return Err(io::Error::other("init must be PID 1"));
         }
         let wall = Self {
-            landlock: if abi == 0 { None } else { Some(landlock(setup)?) },
-            limits: limits(setup),
-            privileged,
-            can_drop_bounding_set: sys_can_setpcap(),
+            bounds: sys::Bounds {
+                landlock: if abi == 0 { None } else { Some(landlock(setup)?) },
+                limits: limits(setup),
+                privileged,
+                can_drop_bounding_set: sys_can_setpcap(),
+            },
             abi,
         };
         // Init itself needs no more calls than programs do. So it lives behind the same filter, and they inherit it:
@@ -110,7 +106,9 @@ fn limits(setup: &Setup) -> Vec<(libc::__rlimit_resource_t, u64)> {
         (libc::RLIMIT_MSGQUEUE, 0),
         (libc::RLIMIT_NICE, 0),
         (libc::RLIMIT_RTPRIO, 0),
-        (libc::RLIMIT_SIGPENDING, 1024),
+        // Queued signals and timers, which the kernel counts for the owner of the user namespace as well: with 64
+        // sandboxes at once no more than a small machine has.
+        (libc::RLIMIT_SIGPENDING, 128),
     ];
     if let Some(processes) = setup.max_processes {
         limits.push((libc::RLIMIT_NPROC, processes));

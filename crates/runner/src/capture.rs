@@ -1,7 +1,7 @@
 //! Capture: what is new or changed in `/output` goes into the store.
 //!
 //! ```text
-//!   list ─▶ compare with the last listing ─▶ rules choose ─▶ fetch in batches ─▶ hash ─▶ store ─▶ URL
+//!   list ─▶ compare with the last listing and content ─▶ rules choose ─▶ fetch in batches ─▶ hash ─▶ store ─▶ URL
 //!                                                              │ small files: collected, stored side by side
 //!                                                              └ large ones: streamed through, a chunk at a time
 //! ```
@@ -11,6 +11,7 @@
 //! the entry has the id that it will have; else the next capture tries again. A sandbox that breaks ends the capture,
 //! and the caller is told.
 
+mod again;
 mod upload;
 
 use std::collections::HashMap;
@@ -104,6 +105,7 @@ pub(crate) async fn capture(
     };
     let mut marks = HashMap::with_capacity(listing.entries.len());
     let mut changed = Vec::new();
+    let mut same = Vec::new();
     for entry in listing.entries {
         let mark = Mark::of(&entry);
         // A path that is listed twice is a lie; the first counts.
@@ -112,8 +114,20 @@ pub(crate) async fn capture(
         }
         if seen.entries.get(&entry.path) != Some(&mark) {
             changed.push(output_entry(&entry));
+        } else if let Some(sha256) = seen.stored.get(&entry.path) {
+            same.push((
+                again::Stored { path: entry.path.clone(), size: entry.size, sha256: *sha256 },
+                output_entry(&entry),
+            ));
         }
         marks.insert(entry.path, mark);
+    }
+    let (stored, entries): (Vec<again::Stored>, Vec<OutputEntry>) = same.into_iter().unzip();
+    match again::differing(sandbox, &stored).await {
+        Ok(differing) => {
+            changed.extend(entries.into_iter().filter(|entry| differing.contains(&entry.path)));
+        }
+        Err(error) => return Captured { incomplete: true, broken: Some(error), ..Captured::default() },
     }
     seen.entries = marks;
     seen.stored.retain(|path, _| seen.entries.contains_key(path));

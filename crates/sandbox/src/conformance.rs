@@ -123,6 +123,7 @@ pub const CASES: &[Case] = cases! {
     Wall walls::processes
     Wall walls::namespaces
     Wall walls::kernel
+    Wall walls::what_all_share
     Wall walls::foreign_system_calls
     Wall walls::terminals
     Wall walls::network
@@ -143,6 +144,9 @@ pub const CASES: &[Case] = cases! {
     Wall resources::nothing_is_left_of_a_sandbox
     Wall work::ordinary_python_works
     Wall work::ordinary_shell_works
+    Wall work::signals_begin_as_usual
+    Wall work::what_writes_to_the_streams_may_finish
+    Wall time::many_mappings_do_not_delay_the_end
 };
 
 /// Runs all cases, one after the other.

@@ -155,3 +155,18 @@ fn a_slow_reader_gets_everything() {
     assert_eq!(expected, lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// A supervisor, or `nohup`, may have signals ignored for what it starts. Programs know nothing of it.
+#[test]
+fn signals_that_the_runner_ignores_end_programs_all_the_same() {
+    if !require("native") {
+        return;
+    }
+    let code = "import os, signal; os.kill(os.getpid(), signal.SIGQUIT); print('survived')";
+    let mut run = std::process::Command::new("bash");
+    run.args(["-c", "trap '' QUIT; exec \"$0\" \"$@\""]).arg(command().get_program());
+    run.args(["code", "--no-output", "-c", code]).stdin(Stdio::null());
+    let ran = run.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "", "{ran:?}");
+    assert!(!ran.status.success(), "{ran:?}");
+}

@@ -179,3 +179,28 @@ os.mkfifo('/output/pipe')
     }
     assert_eq!(answer["toolResults"][0]["files"].as_array().unwrap().len(), 1, "{answer}");
 }
+
+/// A write through a shared mapping leaves size, inode and all times of a file as they were; its content is delivered all the
+/// same, and what did not change is not delivered again.
+#[test]
+fn a_file_changed_through_a_mapping_is_delivered_again() {
+    if !require("native") {
+        return;
+    }
+    let server = Serve::start();
+    let first =
+        "import os\nfor name in 'changed', 'same': open(f'/output/{name}.txt', 'w').write('before' * 100)";
+    let files = server.call("m", &[], &[python(first)])["toolResults"][0]["files"].clone();
+    assert_eq!(files.as_array().map(Vec::len), Some(2), "{files}");
+    let second = "import mmap, os\nfile = open('/output/changed.txt', 'r+b')\nseen = os.stat('/output/changed.txt')\n\
+        area = mmap.mmap(file.fileno(), 600)\narea[0:6] = b'behind'\narea.close()\n\
+        now = os.stat('/output/changed.txt')\n\
+        print((seen.st_size, seen.st_ino, seen.st_ctime_ns, seen.st_mtime_ns) == (now.st_size, now.st_ino, now.st_ctime_ns, now.st_mtime_ns))";
+    let answer = server.call("m", &[], &[python(second)]);
+    assert_eq!(answer["toolResults"][0]["result"]["stdout"], "True\n", "the attack works: {answer}");
+    let files = answer["toolResults"][0]["files"].as_array().cloned().unwrap_or_default();
+    let names: Vec<&str> = files.iter().map(|file| file["filename"].as_str().unwrap()).collect();
+    assert_eq!(names, ["changed.txt"], "{answer}");
+    let content = fetch(&server, named(&files, "changed.txt")["url"].as_str().unwrap()).send();
+    assert!(content.text().starts_with("behindbefore"), "{}", content.text());
+}

@@ -35,6 +35,11 @@ pub async fn kernel(driver: &dyn Driver) {
     attack(driver, include_str!("attacks/kernel.py")).await;
 }
 
+/// P1, P6: what the kernel has once for all, or counts for a user in all sandboxes, is taken and watched by none.
+pub async fn what_all_share(driver: &dyn Driver) {
+    attack(driver, include_str!("attacks/shared.py")).await;
+}
+
 /// P1: no way around the system call filter by another ABI of the same machine.
 pub async fn foreign_system_calls(driver: &dyn Driver) {
     attack(driver, include_str!("attacks/abi.py")).await;

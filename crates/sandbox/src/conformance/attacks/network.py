@@ -72,7 +72,7 @@ def interface_up():
         request = fcntl.ioctl(control, 0x8913, struct.pack("16sH14x", b"lo", 0))
         fcntl.ioctl(control, 0x8914, request)
         return "flags set"
-attack("flags of an interface", interface_up, (errno.ENODEV,))
+attack("flags of an interface", interface_up, (errno.ENODEV, errno.ENOTTY))
 def netlink(kind, flags, body):
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
         link.settimeout(5)

@@ -132,13 +132,13 @@ def main():
             first, second = socket.socketpair()
             first.close(), second.close()
 
-    @works("epoll, eventfd, inotify, signalfd")
+    @works("epoll, eventfd, timerfd")
     def _():
         poller = select.epoll()
         fd = os.eventfd(1)
         poller.register(fd, select.EPOLLIN)
         ready = poller.poll(1)
-        if LIBC.inotify_init1(0) < 0 or LIBC.timerfd_create(1, 0) < 0:
+        if LIBC.timerfd_create(1, 0) < 0:
             return "not there"
         return same(ready, [(fd, select.EPOLLIN)])
 
@@ -186,6 +186,87 @@ def main():
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.utime("/workspace/lock", (1, 2))
             return same(os.stat("/workspace/lock").st_mtime, 2.0)
+
+    @works("locks of a process, seals, sizes of pipes")
+    def _():
+        import fcntl
+        with open("/workspace/lock", "w") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            fcntl.lockf(file, fcntl.LOCK_UN)
+        fd = os.memfd_create("sealed", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 8192)
+        flags = fcntl.fcntl(writer, fcntl.F_GETFL)
+        fcntl.fcntl(writer, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        return same((fcntl.fcntl(fd, fcntl.F_GET_SEALS), fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)), (2, 8192))
+
+    @works("waiting for the disk is over at once")
+    def _():
+        with open("/workspace/synced", "wb+") as file:
+            file.write(b"x" * 8192)
+            file.flush()
+            os.fsync(file.fileno()), os.fdatasync(file.fileno()), os.sync()
+            with mmap.mmap(file.fileno(), 8192) as area:
+                area[0:1] = b"y"
+                area.flush()
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    @works("copies by the kernel")
+    def _():
+        pathlib.Path("/workspace/from").write_bytes(b"content" * 1000)
+        shutil.copyfile("/workspace/from", "/workspace/to")
+        with open("/workspace/from", "rb") as source, open("/workspace/third", "wb") as target:
+            os.copy_file_range(source.fileno(), target.fileno(), 7000)
+        return same(pathlib.Path("/workspace/to").read_bytes() + pathlib.Path("/workspace/third").read_bytes(), b"content" * 2000)
+
+    @works("options of sockets")
+    def _():
+        with socket.socket() as tcp, socket.socket(socket.AF_INET6) as six, socket.socket(socket.AF_UNIX) as unix:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+            tcp.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 16)
+            six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            unix.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            return same((tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0, tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)), (True, 0))
+
+    @works("descriptors through sockets")
+    def _():
+        first, second = socket.socketpair()
+        socket.send_fds(first, [b"x"], [os.open("/dev/null", os.O_RDONLY)])
+        data, fds, _, _ = socket.recv_fds(second, 10, 1)
+        return same((data, len(fds)), (b"x", 1))
+
+    @works("interfaces and names")
+    def _():
+        return same(([name for _, name in socket.if_nameindex() if name == "lo"], socket.if_nametoindex("lo") > 0), (["lo"], True))
+
+    @works("priorities, limits, affinity")
+    def _():
+        import resource
+        os.nice(1)
+        resource.getrusage(resource.RUSAGE_SELF)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+        return same(len(os.sched_getaffinity(0)) >= 1, True)
+
+    @works("modes, owners, extended attributes, FIFOs")
+    def _():
+        base = pathlib.Path("/workspace/modes")
+        base.mkdir()
+        (base / "file").write_text("x")
+        subprocess.run(["chmod", "-R", "u+w", str(base)], check=True)
+        os.chown(base / "file", os.getuid(), os.getgid())
+        os.mkfifo(base / "fifo")
+        with contextlib.suppress(OSError):
+            os.listxattr(base / "file")
+        os.replace(base / "file", base / "renamed")
+        os.link(base / "renamed", base / "linked")
+        return same(sorted(os.listdir(base)), ["fifo", "linked", "renamed"])
 
     @works("zip")
     def _():

@@ -25,10 +25,25 @@ is shebang-env "$(printf '#!/usr/bin/env bash\necho ran\n' > /tmp/y && chmod +x 
 is nohup "$(nohup echo kept 2>/dev/null)" kept
 is timeout "$(timeout 0.2 sleep 5; echo $?)" 124
 is date "$(date -u -d @0 +%Y)" 1970
+is tail-follow "$(printf 'a\n' > /tmp/tail; (sleep 0.3; printf 'b\n' >> /tmp/tail) & timeout 10 tail -s 0.1 -n +1 -f /tmp/tail 2>/dev/null | head -n 2 | tr -d '\n')" ab
+is dd "$(dd if=/dev/zero bs=1024 count=4 oflag=nocache conv=fsync of=/tmp/dd 2>/dev/null; sync; sync -f /tmp/dd; stat -c %s /tmp/dd)" 4096
+is flock "$(flock /tmp/lock echo locked)" locked
+is copies "$(mkdir -p /tmp/c/d && echo c > /tmp/c/d/e && cp -a /tmp/c /tmp/c2 && mv /tmp/c2 /tmp/c3 && cat /tmp/c3/d/e)" c
+is modes "$(chmod -R u+w,go-rwx /tmp/c3 && stat -c %a /tmp/c3/d/e)" 600
+is sort-large "$(seq 200000 | sort -S 1M -T /tmp -rn | head -1)" 200000
+is nice "$(nice -n 2 echo nice)" nice
+is terminal "$([ -t 0 ] || [ -t 1 ] || echo none)" none
 is umask "$(umask 077; touch /tmp/u; stat -c %a /tmp/u)" 600
 if command -v git >/dev/null; then
     is git "$(cd /workspace && git init -q repo 2>/dev/null && cd repo && echo a > a && git add a &&
         git -c user.name=a -c user.email=a@b commit -qm first && git log --format=%s)" first
 fi
 if command -v perl >/dev/null; then is perl "$(perl -e 'print 6*7')" 42; fi
+if command -v node >/dev/null; then
+    is node "$(node -e 'const fs = require("fs"); fs.writeFileSync("/tmp/n", "x"); fs.copyFileSync("/tmp/n", "/tmp/n2");
+        const s = require("net").createServer(c => c.end("hi")).listen(0, "127.0.0.1", () =>
+            require("net").connect(s.address().port, "127.0.0.1").on("data", d => {
+                console.log(String(d), require("child_process").execSync("echo child").toString().trim(),
+                    Object.keys(require("os").networkInterfaces()).length >= 0); s.close(); }));')" "hi child true"
+fi
 echo finished

@@ -31,10 +31,10 @@ NUMBERS = {
     "perf_event_open": (298, 241), "personality": (135, 92), "pidfd_getfd": (438, 438), "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424), "pivot_root": (155, 41), "process_madvise": (440, 440),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
-    "reboot": (169, 142), "request_key": (249, 218), "sched_setattr": (314, 274), "sched_setscheduler": (144, 119),
+    "readahead": (187, 213), "reboot": (169, 142), "remap_file_pages": (216, 234), "renameat2": (316, 276), "request_key": (249, 218), "sched_setattr": (314, 274), "sched_setscheduler": (144, 119),
     "seccomp": (317, 277), "setdomainname": (171, 162), "sethostname": (170, 161), "setns": (308, 268),
-    "settimeofday": (164, 170), "swapoff": (168, 225), "swapon": (167, 224), "syslog": (103, 116),
-    "umount2": (166, 39), "unshare": (272, 97), "userfaultfd": (323, 282), "vhangup": (153, 58),
+    "settimeofday": (164, 170), "swapoff": (168, 225), "swapon": (167, 224), "splice": (275, 76), "syslog": (103, 116), "tee": (276, 77),
+    "umount2": (166, 39), "unshare": (272, 97), "userfaultfd": (323, 282), "vhangup": (153, 58), "vmsplice": (278, 75),
 }
 
 # How a wall says no. Anything else (a bad argument, a missing file) means that the attack was let through to where
