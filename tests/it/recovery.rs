@@ -27,6 +27,9 @@ use crate::support::{
 /// From the kill to nothing left.
 const RECOVERY: Duration = Duration::from_secs(10);
 
+/// Longest time from the moment at which a launcher stops answering until everything works again.
+const HUNG: Duration = Duration::from_secs(90);
+
 /// A program with children, one of them in a session of its own, that would run for ever.
 const TREE: &str = "echo saved > /output/partial.txt; (setsid bash -c 'while :; do read -t 1 < /dev/zero; done' &) ; \
                     bash -c 'while :; do read -t 1 < /dev/zero; done' & echo begun; wait";
@@ -51,6 +54,11 @@ fn programs(belongings: &Belongings) -> usize {
 fn kill(process: &Process) {
     let pid = Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
+}
+
+fn stop(process: &Process) {
+    let pid = Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
 }
 
 /// The same place for a server that comes after another.
@@ -197,6 +205,47 @@ fn a_launcher_that_ends_is_replaced() {
             (server.request("GET", "/readyz").send().status == 200).then_some(())
         });
     }
+}
+
+/// One that lives and does not answer is found out: nobody waits for it without an end.
+#[test]
+fn a_launcher_that_does_not_answer_is_replaced() {
+    if !require("native") {
+        return;
+    }
+    let server = Serve::start();
+    let (streams, _) = busy(&server, &["lost"]);
+    let launcher = remains::launcher(server.pid());
+    stop(&launcher);
+    // This one has a sandbox to be made, and those before have one that is out of reach.
+    let answer = server.call("beside", &[], &[bash("echo beside")]);
+    assert!(answer["toolResults"][0].is_object(), "{answer}");
+    for stream in streams {
+        stream.whole();
+    }
+    until("calls work again", HUNG, || {
+        let answer = server.call("next", &[], &[bash("echo $((40 + 2))")]);
+        (answer["toolResults"][0]["result"]["stdout"] == "42\n").then_some(())
+    });
+    assert_ne!(remains::launcher(server.pid()).pid, launcher.pid);
+    assert!(!launcher.lives(), "it is ended");
+}
+
+/// Nor does it keep the runner from ending.
+#[test]
+fn a_runner_ends_although_its_launcher_does_not_answer() {
+    if !require("native") {
+        return;
+    }
+    let mut server = Serve::start();
+    let (_streams, before) = busy(&server, &["a"]);
+    let launcher = remains::launcher(server.pid());
+    stop(&launcher);
+    server.signal(Signal::TERM);
+    // Twice: the second one skips the waiting for calls.
+    server.signal(Signal::TERM);
+    server.wait(HUNG);
+    until("nothing of it is left", HUNG, || left(server.pid(), &before).is_empty().then_some(()));
 }
 
 #[test]

@@ -299,7 +299,7 @@ pub(crate) struct Serve {
     pub(crate) uploaded_skills: Option<PathBuf>,
     /// Serve although this wall cannot be built here: cgroup, uids or landlock.
     #[arg(long, value_name = "WALL", value_parser = parse_wall, env = "SKILLBOX_ALLOW_MISSING", hide_env_values = true, value_delimiter = ',')]
-    pub(crate) allow_missing: Vec<driver_native::Wall>,
+    pub(crate) allow_missing: Vec<sandbox::Wall>,
     /// How many sandboxes may live at once.
     #[arg(long, value_name = "N", default_value_t = 64, env = "SKILLBOX_MAX_SANDBOXES", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=4000))]
     pub(crate) max_sandboxes: u32,

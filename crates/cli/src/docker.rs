@@ -6,9 +6,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use driver_docker::{Config, DockerDriver};
-use driver_native::Wall;
 use layer::{Platform, PythonVersion, Target};
-use sandbox::{Driver, ExecRequest, Limits, Sandbox, SandboxId, SandboxSpec, Termination};
+use sandbox::{Driver, ExecRequest, Limits, Sandbox, SandboxId, SandboxSpec, Termination, Wall};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,13 +32,10 @@ pub(crate) async fn start(
         return Err(CommandError::new(Kind::User, "USAGE", "`--rootfs` is for the native driver")
             .hint("name an image with `--image`, or leave `--driver docker` out"));
     }
-    let allowed = driver_docker::Wall::ALL
-        .into_iter()
-        .filter(|wall| allow_missing.iter().any(|allowed| allowed.name() == wall.name()));
     let config = Config {
         runtime: global.docker_runtime.clone(),
         layer_roots: vec![layers.to_owned()],
-        allow_missing: allowed.collect(),
+        allow_missing: allow_missing.iter().copied().collect(),
         ..Config::new(&global.image)
     };
     let driver = DockerDriver::start(config).await?;

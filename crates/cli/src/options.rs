@@ -4,8 +4,8 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use driver_native::Wall;
 use runner::InputFile;
+use sandbox::Wall;
 
 use crate::error::CommandError;
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use artifact::{Durability, LocalOptions, LocalStore, LocalUrls, OutputLimits};
-use driver_native::{NativeDriver, RootDirectory, Wall};
+use driver_native::{NativeDriver, RootDirectory};
 use layer::{Platform, Policy, PythonVersion, Resolver, Target};
 use runner::{CallAnswer, CallRequest, Config, Declaration, Parts, Runner, TriggerId};
-use sandbox::{CheckState, Driver};
+use sandbox::{Check, Driver, Wall};
 use skill::Catalog;
 use tokio_util::sync::CancellationToken;
 
@@ -156,23 +156,12 @@ pub(crate) async fn start_driver(
 
 /// One line for all walls that this machine cannot give.
 async fn note_missing_walls(driver: &dyn Driver, output: Output) {
-    let mut missing = Vec::new();
-    for check in driver.checks().await {
-        if check.state != CheckState::Good
-            && let Some(wall) = Wall::ALL.iter().find(|wall| check.name == wall_check(**wall))
-        {
-            missing.push(wall.name());
-        }
-    }
+    let checks = driver.checks().await;
+    let missing: Vec<&str> = checks.iter().filter_map(Check::lacks).map(Wall::name).collect();
     if !missing.is_empty() {
         let missing = missing.join(", ");
         output.warn(&format!("sandboxes here lack {missing}; `skillbox doctor` says why and what to do"));
     }
-}
-
-/// What the driver calls its check of a wall.
-fn wall_check(wall: Wall) -> String {
-    format!("wall `{}`", wall.name())
 }
 
 /// Where dependency layers are kept.

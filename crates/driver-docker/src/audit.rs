@@ -12,7 +12,7 @@ use std::time::Duration;
 use sandbox::{DriverError, DriverErrorKind, Limits, layout};
 use tokio::time::Instant;
 
-use crate::container::MASKED;
+use crate::container;
 use crate::groups::{Directory, Groups};
 use crate::image::LOCKED_SKILLS;
 
@@ -186,9 +186,10 @@ fn mounts(mountinfo: &str, limits: &Limits) -> Vec<String> {
             missing.push(format!("a read-only {place}"));
         }
     }
+    let masked = container::masked();
     for mount in all.iter().filter(|mount| mount.is_writable()) {
         // Something was mounted over it that nobody can write to.
-        let is_covered = MASKED.iter().any(|masked| {
+        let is_covered = masked.iter().any(|masked| {
             let top = all.iter().rfind(|top| top.point == *masked);
             Path::new(mount.point).starts_with(masked) && top.is_some_and(|top| !top.is_writable())
         });
@@ -196,6 +197,8 @@ fn mounts(mountinfo: &str, limits: &Limits) -> Vec<String> {
         let is_known = places.clone().any(|place| place == mount.point)
             || is_covered
             || mount.file_system == "proc"
+            // Terminals, of the container's own.
+            || mount.file_system == "devpts"
             || mount.root == "/null"
             || DEVICES.contains(&mount.point);
         if !is_known {

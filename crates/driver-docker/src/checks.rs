@@ -1,14 +1,14 @@
 //! What the daemon can give, for the start, for `doctor` and for readiness.
 
 use bollard::models::SystemInfo;
-use sandbox::{Check, CheckState, DriverError, DriverErrorKind};
+use sandbox::{Check, DriverError, DriverErrorKind, Wall};
 
-use crate::Wall;
 use crate::driver::Config;
+use crate::engine::Engine;
 use crate::image::Image;
 
 /// Why no sandbox can be made by this daemon as it was configured; `Ok` where they can.
-pub(crate) fn refuse(info: &SystemInfo, config: &Config, is_podman: bool) -> Result<(), DriverError> {
+pub(crate) fn refuse(info: &SystemInfo, config: &Config, engine: Engine) -> Result<(), DriverError> {
     let error = |kind, message: String| Err(DriverError::new(kind, message));
     let system = info.os_type.as_deref().unwrap_or("linux");
     if system != "linux" {
@@ -50,7 +50,7 @@ pub(crate) fn refuse(info: &SystemInfo, config: &Config, is_podman: bool) -> Res
             ),
         );
     }
-    let missing = missing_limits(info, is_podman);
+    let missing = missing_limits(info, engine);
     if !missing.is_empty() && !config.allow_missing.contains(&Wall::Cgroup) {
         return error(
             DriverErrorKind::Wall,
@@ -78,8 +78,8 @@ fn has_seccomp(info: &SystemInfo) -> bool {
 
 /// What the daemon says that it cannot limit. With cgroup v2, Podman (4.3) says so of swap and CPU although it limits both;
 /// there only what the kernel says of each container counts.
-fn missing_limits(info: &SystemInfo, is_podman: bool) -> Vec<&'static str> {
-    if is_podman && info.cgroup_version.is_some_and(|version| version.to_string() == "2") {
+fn missing_limits(info: &SystemInfo, engine: Engine) -> Vec<&'static str> {
+    if engine == Engine::Podman && info.cgroup_version.is_some_and(|version| version.to_string() == "2") {
         return Vec::new();
     }
     let limits = [
@@ -91,56 +91,42 @@ fn missing_limits(info: &SystemInfo, is_podman: bool) -> Vec<&'static str> {
     limits.into_iter().filter(|(given, _)| *given == Some(false)).map(|(_, name)| name).collect()
 }
 
+/// A daemon that answered.
+pub(crate) struct Found<'a> {
+    pub(crate) info: &'a SystemInfo,
+    pub(crate) engine: Engine,
+    /// Where it listens.
+    pub(crate) place: &'a str,
+}
+
 /// The lines for a daemon that answered.
-pub(crate) fn all(
-    info: &SystemInfo,
-    config: &Config,
-    image: &Image,
-    (is_podman, place): (bool, &str),
-    layers: &str,
-) -> Vec<Check> {
-    let good = |name: &str, detail: String| Check {
-        name: name.to_owned(),
-        state: CheckState::Good,
-        detail,
-        remedy: None,
-    };
+pub(crate) fn all(found: &Found<'_>, config: &Config, image: &Image, layers: &str) -> Vec<Check> {
+    let Found { info, engine, place } = found;
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
-    let missing = missing_limits(info, is_podman);
-    let kind = if is_podman { "Podman " } else { "" };
+    let missing = missing_limits(info, *engine);
+    let kind = match engine {
+        Engine::Docker => "",
+        Engine::Podman => "Podman ",
+    };
     let cgroup = if missing.is_empty() {
         let version = info.cgroup_version.map_or_else(|| "1".to_owned(), |version| version.to_string());
-        good("wall `cgroup`", format!("v{version}, by the daemon"))
+        Check::standing(Wall::Cgroup, format!("v{version}, by the daemon"))
     } else {
-        Check {
-            name: "wall `cgroup`".to_owned(),
-            state: CheckState::Weak,
-            detail: format!("the daemon does not limit {}", missing.join(", ")),
-            remedy: Some(
-                "turn the memory and swap controllers on (`cgroup_enable=memory swapaccount=1`), or run the daemon as root"
-                    .to_owned(),
-            ),
-        }
+        Check::lacking(
+            Wall::Cgroup,
+            format!("the daemon does not limit {}", missing.join(", ")),
+            "turn the memory and swap controllers on (`cgroup_enable=memory swapaccount=1`), or run the daemon as root",
+        )
     };
     let runtime = config.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("runc");
     vec![
-        good("docker daemon", format!("{kind}{version} at {place}")),
-        good("image", format!("{} ({}), with init as {}", image.name, image.id, image.derived)),
-        good("runtime", runtime.to_owned()),
+        Check::good("docker daemon", format!("{kind}{version} at {place}")),
+        Check::good("image", format!("{} ({}), with init as {}", image.name, image.id, image.derived)),
+        Check::good("runtime", runtime),
         cgroup,
-        good("users", "programs and init share user 1000, as do all sandboxes".to_owned()),
-        good("layers", layers.to_owned()),
+        Check::good("users", "programs and init share user 1000, as do all sandboxes"),
+        Check::good("layers", layers),
     ]
-}
-
-/// The line for something without which no sandbox can be made.
-pub(crate) fn missing(name: &str, error: &DriverError, remedy: &str) -> Check {
-    Check {
-        name: name.to_owned(),
-        state: CheckState::Missing,
-        detail: error.message.clone(),
-        remedy: Some(remedy.to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -165,13 +151,13 @@ mod tests {
     #[test]
     fn what_a_daemon_lacks_is_refused_by_name() {
         let config = Config::new("skillbox/slim");
-        assert!(refuse(&info(), &config, false).is_ok());
+        assert!(refuse(&info(), &config, Engine::Docker).is_ok());
         let windows = SystemInfo { os_type: Some("windows".to_owned()), ..info() };
-        assert!(refuse(&windows, &config, false).unwrap_err().message.contains("windows"));
+        assert!(refuse(&windows, &config, Engine::Docker).unwrap_err().message.contains("windows"));
         let open = SystemInfo { security_options: Some(vec!["name=apparmor".to_owned()]), ..info() };
-        assert!(refuse(&open, &config, false).unwrap_err().message.contains("seccomp"));
+        assert!(refuse(&open, &config, Engine::Docker).unwrap_err().message.contains("seccomp"));
         let kata = Config { runtime: Some("kata".to_owned()), ..config.clone() };
-        assert!(refuse(&info(), &kata, false).unwrap_err().message.contains("only runc"));
+        assert!(refuse(&info(), &kata, Engine::Docker).unwrap_err().message.contains("only runc"));
         let path =
             |path: &str| bollard::models::Runtime { path: Some(path.to_owned()), ..Default::default() };
         let sandboxed = SystemInfo {
@@ -182,13 +168,15 @@ mod tests {
             ..info()
         };
         let with = |runtime: &str| Config { runtime: Some(runtime.to_owned()), ..config.clone() };
-        assert!(refuse(&sandboxed, &with("careful"), false).unwrap_err().message.contains("openat2"));
-        assert!(refuse(&sandboxed, &with("crun"), false).is_ok());
+        assert!(
+            refuse(&sandboxed, &with("careful"), Engine::Docker).unwrap_err().message.contains("openat2")
+        );
+        assert!(refuse(&sandboxed, &with("crun"), Engine::Docker).is_ok());
         let by_default = SystemInfo { default_runtime: Some("careful".to_owned()), ..sandboxed };
-        assert!(refuse(&by_default, &config, false).is_err());
-        assert!(refuse(&by_default, &with("crun"), false).is_ok());
+        assert!(refuse(&by_default, &config, Engine::Docker).is_err());
+        assert!(refuse(&by_default, &with("crun"), Engine::Docker).is_ok());
         let swapping = SystemInfo { swap_limit: Some(false), ..info() };
-        let error = refuse(&swapping, &config, false).unwrap_err();
+        let error = refuse(&swapping, &config, Engine::Docker).unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Wall);
         assert!(
             error.message.contains("swap") && error.message.contains("--allow-missing cgroup"),
@@ -198,10 +186,10 @@ mod tests {
             cgroup_version: Some(bollard::models::SystemInfoCgroupVersionEnum::_2),
             ..swapping.clone()
         };
-        assert!(refuse(&unified, &config, false).is_err());
-        assert!(refuse(&unified, &config, true).is_ok(), "each container is looked at instead");
-        assert!(refuse(&swapping, &config, true).is_err());
+        assert!(refuse(&unified, &config, Engine::Docker).is_err());
+        assert!(refuse(&unified, &config, Engine::Podman).is_ok(), "each container is looked at instead");
+        assert!(refuse(&swapping, &config, Engine::Podman).is_err());
         let allowed = Config { allow_missing: BTreeSet::from([Wall::Cgroup]), ..config };
-        assert!(refuse(&swapping, &allowed, false).is_ok());
+        assert!(refuse(&swapping, &allowed, Engine::Docker).is_ok());
     }
 }

@@ -7,7 +7,7 @@ use bollard::models::{
     MountType, MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
     VolumeCreateRequest,
 };
-use sandbox::{Limits, SandboxSpec, layout};
+use sandbox::{Limits, SandboxSpec, layout, proc, provided};
 
 use crate::image::{INIT, LOCKED_SKILLS};
 use crate::owner::Labels;
@@ -15,40 +15,23 @@ use crate::owner::Labels;
 /// What init looks for among its arguments: that its working directory is the writable directory of skills.
 const SKILLS_HERE: &str = "skills-here";
 
-/// What tells of the host or acts on it, and what sandboxes have no use for. A path that an image or a kernel does not
-/// have is passed over.
-pub(crate) const MASKED: [&str; 27] = [
-    "/dev/console",
-    "/dev/mqueue",
-    "/dev/pts",
-    "/dev/tty",
-    "/etc/resolv.conf",
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/bus",
-    "/proc/cmdline",
-    "/proc/driver",
-    "/proc/fs",
-    "/proc/interrupts",
-    "/proc/irq",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/key-users",
-    "/proc/keys",
-    "/proc/kmsg",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/slabinfo",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/vmallocinfo",
-    "/run",
-    "/sys",
-];
+/// Places outside of `/proc` that tell of the host or act on it, and that sandboxes have no use for.
+const MASKED_PLACES: [&str; 6] =
+    ["/dev/console", "/dev/mqueue", "/dev/tty", "/etc/resolv.conf", "/run", "/sys"];
+
+/// Everything that is covered. A path that an image or a kernel does not have is passed over.
+///
+/// A daemon can only cover: what [`sandbox::proc`] has made up under other drivers (memory, CPUs, load) is the machine's
+/// here, and of its settings those are covered that tell it from another one.
+pub(crate) fn masked() -> Vec<String> {
+    let places = MASKED_PLACES.into_iter().map(str::to_owned);
+    let files = proc::HIDDEN.into_iter().map(|name| format!("/proc/{name}"));
+    let settings = proc::HIDDEN_SETTINGS.into_iter().map(|name| format!("/proc/sys/{name}"));
+    places.chain(files).chain(settings).collect()
+}
 
 /// What may be read, and written by nobody.
-const READ_ONLY: [&str; 3] = ["/dev", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 2] = ["/dev", "/proc/sys"];
 
 /// What sandboxes of one driver have in common.
 #[derive(Clone, Debug)]
@@ -105,7 +88,7 @@ pub(crate) fn body(
         // The runtime enters it before it becomes the user, who could not.
         working_dir: Some(LOCKED_SKILLS.to_owned()),
         user: Some(user()),
-        hostname: Some("sandbox".to_owned()),
+        hostname: Some(provided::HOSTNAME.to_owned()),
         labels: Some(labels),
         open_stdin: Some(true),
         // When the one who is attached goes, init's input ends, and with it the sandbox.
@@ -142,15 +125,19 @@ fn host_config(common: &Common<'_>, limits: &Limits, volume: &str, layers: Vec<M
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned(), format!("seccomp={}", common.seccomp)]),
-        masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
+        masked_paths: Some(masked()),
         readonly_paths: Some(READ_ONLY.map(str::to_owned).to_vec()),
         network_mode: Some("none".to_owned()),
+        // Without a network the daemon writes no line for the name into /etc/hosts.
+        extra_hosts: Some(vec![format!("{}:127.0.0.1", provided::HOSTNAME)]),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         memory: Some(signed(limits.memory_bytes)),
         // Memory and swap together: so there is none.
         memory_swap: Some(signed(limits.memory_bytes)),
         oom_kill_disable: Some(false),
+        // Before the runner and the daemon, where the machine is out of memory.
+        oom_score_adj: Some(900),
         nano_cpus: Some(i64::from(limits.cpu_millis) * 1_000_000),
         pids_limit: Some(i64::from(limits.processes)),
         ulimits: Some(vec![ulimit("nofile", limits.open_files), ulimit("core", 0)]),

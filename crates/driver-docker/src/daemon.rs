@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::address::Address;
 use crate::answer::{failed, is_conflict, is_missing, status};
+use crate::engine::Engine;
 use crate::owner::Owner;
 
 /// Longest time in which a removal is tried again.
@@ -37,8 +38,8 @@ pub(crate) struct Daemon {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the driver ends.
     pub(crate) ending: CancellationToken,
-    /// Whether it is Podman.
-    pub(crate) is_podman: bool,
+    /// Which daemon it is.
+    pub(crate) engine: Engine,
     /// Containers that somebody has the duty for, by name.
     held: Mutex<HashMap<String, Held>>,
 }
@@ -61,10 +62,10 @@ pub(crate) struct Hold {
 }
 
 impl Daemon {
-    pub(crate) fn new(docker: Docker, address: Address, owner: Owner, is_podman: bool) -> Arc<Self> {
+    pub(crate) fn new(docker: Docker, address: Address, owner: Owner, engine: Engine) -> Arc<Self> {
         Arc::new(Self {
             docker,
-            is_podman,
+            engine,
             address,
             owner,
             tasks: TaskTracker::new(),
@@ -101,7 +102,7 @@ impl Daemon {
     /// has a lock for each container instead, and takes a quarter of a second longer to kill than to remove.
     pub(crate) async fn remove_container(&self, name: &str) -> Result<bool, DriverError> {
         let mut was_there = false;
-        if !self.is_podman {
+        if self.engine == Engine::Docker {
             was_there = self.kill(name).await?;
             if !was_there {
                 return Ok(false);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
 use sandbox::{
     Check, Created, Driver, DriverError, DriverErrorKind, Handle, Limits, PendingMemory, Reaped, SandboxSpec,
-    layout,
+    Told, Wall, layout,
 };
 use tokio::sync::{RwLock, oneshot};
 
@@ -21,12 +21,13 @@ use crate::audit::Subject;
 use crate::container::{self, Common};
 use crate::counters::{self, Counters};
 use crate::daemon::{Daemon, Hold};
+use crate::engine::Engine;
 use crate::image::{self, Image};
 use crate::layers::Layers;
 use crate::owner::{Labels, Owner};
 use crate::podman::{self, Podman};
 use crate::stream::Attached;
-use crate::{Wall, audit, checks, seccomp, sweep};
+use crate::{audit, checks, seccomp, sweep};
 
 /// Name of this driver.
 const NAME: &str = "docker";
@@ -100,9 +101,9 @@ impl DockerDriver {
         let docker = address.connect().await?;
         let info = docker.info().await.map_err(|error| address.unreachable(error))?;
         let version = docker.version().await.map_err(|error| address.unreachable(error))?;
-        let is_podman = podman::is_podman(&version);
-        checks::refuse(&info, &config, is_podman)?;
-        if is_podman {
+        let engine = Engine::of(&version);
+        checks::refuse(&info, &config, engine)?;
+        if engine == Engine::Podman {
             podman::refuse(&address, &info, &config)?;
         }
         let seccomp = seccomp::profile(std::env::consts::ARCH).ok_or_else(|| {
@@ -118,12 +119,13 @@ impl DockerDriver {
         };
         let owner = Owner::claim(&directory).map_err(|error| without("lock", error))?;
         let seccomp = seccomp.to_string();
-        let podman = if is_podman {
-            Some(Podman::new(&owner, &seccomp).map_err(|error| without("seccomp profile", error))?)
-        } else {
-            None
+        let podman = match engine {
+            Engine::Podman => {
+                Some(Podman::new(&owner, &seccomp).map_err(|error| without("seccomp profile", error))?)
+            }
+            Engine::Docker => None,
         };
-        let daemon = Daemon::new(docker, address, owner, is_podman);
+        let daemon = Daemon::new(docker, address, owner, engine);
         let image = match image::prepare(&daemon, &config.image).await {
             Ok(image) => image,
             Err(error) => {
@@ -325,6 +327,10 @@ impl Driver for DockerDriver {
         })
     }
 
+    fn tells(&self) -> Told {
+        Told::OfTheMachine
+    }
+
     async fn reap(&self) -> Result<Reaped, DriverError> {
         sweep::reap(&self.shared.daemon).await
     }
@@ -335,12 +341,14 @@ impl Driver for DockerDriver {
             Ok(info) => info,
             Err(error) => {
                 let remedy = "start the daemon; skillbox goes on by itself when it is there";
-                return vec![checks::missing("docker daemon", &daemon.address.unreachable(error), remedy)];
+                let error = daemon.address.unreachable(error);
+                return vec![Check::missing("docker daemon", error.message, remedy)];
             }
         };
         let image = self.shared.image.read().await.clone();
-        let place = (daemon.is_podman, &*daemon.address.to_string());
-        checks::all(&info, config, &image, place, layers.way().await)
+        let place = daemon.address.to_string();
+        let daemon = checks::Found { info: &info, engine: daemon.engine, place: &place };
+        checks::all(&daemon, config, &image, layers.way().await)
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {

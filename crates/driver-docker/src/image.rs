@@ -20,11 +20,12 @@ use bollard::query_parameters::{
     CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use data_encoding::HEXLOWER;
-use sandbox::{DriverError, DriverErrorKind};
+use sandbox::{DriverError, DriverErrorKind, provided};
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::{failed, is_missing};
 use crate::daemon::{Daemon, Hold};
+use crate::engine::Engine;
 use crate::owner::Labels;
 use crate::{names, podman};
 
@@ -38,7 +39,7 @@ const REPOSITORY: &str = "skillbox-sandbox";
 /// Label with the id of the image that one was derived from.
 const BASE: &str = "skillbox.base";
 /// Changes whenever the layout above does.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 /// How long a container may be needed that only prepares something.
 pub(crate) const PREPARATION: Duration = Duration::from_secs(600);
 
@@ -77,7 +78,7 @@ pub(crate) async fn prepare(daemon: &Arc<Daemon>, name: &str) -> Result<Image, D
         }
         Err(error) => return Err(looked_up(error)),
     };
-    if daemon.is_podman {
+    if daemon.engine == Engine::Podman {
         podman::check(name, &with_init)?;
     }
     Ok(Image { name: name.to_owned(), id, labels, derived })
@@ -153,7 +154,7 @@ async fn derive(daemon: &Arc<Daemon>, id: &str, derived: &str) -> Result<(), Dri
         .pause(false);
     // The helper's labels would make the image look like a sandbox.
     let labels = Labels::from([(BASE.to_owned(), id.to_owned())]);
-    if daemon.is_podman {
+    if daemon.engine == Engine::Podman {
         options = options.changes(&podman::changes(&labels));
     }
     let options = options.build();
@@ -201,6 +202,8 @@ fn files(names: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     };
     add(".skillbox/", tar::EntryType::Directory, 0o755, b"")?;
     add(".skillbox/init", tar::EntryType::Regular, 0o555, init_binary::INIT)?;
+    add(".skillbox/bin/", tar::EntryType::Directory, 0o755, b"")?;
+    add(".skillbox/bin/python", tar::EntryType::Regular, 0o755, provided::PYTHON.as_bytes())?;
     add(".skillbox/locked/", tar::EntryType::Directory, 0o700, b"")?;
     add(".skillbox/locked/skills/", tar::EntryType::Directory, 0o755, b"")?;
     for (path, text) in names {

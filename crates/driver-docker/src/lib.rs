@@ -21,6 +21,7 @@ mod container;
 mod counters;
 mod daemon;
 mod driver;
+mod engine;
 mod groups;
 mod image;
 mod layers;
@@ -32,26 +33,3 @@ mod stream;
 mod sweep;
 
 pub use crate::driver::{Config, DockerDriver};
-
-/// A part of the walls that not every daemon can give, and that an operator may allow to be missing, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wall {
-    /// Limits on memory, swap, processes and CPU.
-    Cgroup,
-    /// Landlock, on the daemon's kernel.
-    Landlock,
-}
-
-impl Wall {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Cgroup, Self::Landlock];
-
-    /// As it is named on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cgroup => "cgroup",
-            Self::Landlock => "landlock",
-        }
-    }
-}

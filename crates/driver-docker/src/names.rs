@@ -1,4 +1,5 @@
-//! A name for the user of programs, in images that have none: without one `whoami`, git and Python's `getpass` fail.
+//! Small files of `/etc` that images lack: without a name for the user of programs `whoami`, git and Python's `getpass`
+//! fail, and without names of protocols and services so does much of what speaks to a network, or parses its addresses.
 
 use std::io::Read as _;
 
@@ -7,16 +8,17 @@ use bollard::errors::Error;
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::TryStreamExt as _;
 use sandbox::layout::USER_ID;
+use sandbox::provided;
 
 use crate::answer::is_missing;
 
 /// Most bytes of such a file that are looked at; one that is longer is left as it is.
 const LONGEST: usize = 1024 * 1024;
 
-/// The files that need a line more, as paths below the root and whole texts.
+/// The files that need a line more, or are missing, as paths below the root and whole texts.
 pub(crate) async fn amended(docker: &Docker, container: &str) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
     let lines = [
-        ("etc/passwd", format!("sandbox:x:{USER_ID}:{USER_ID}::/tmp:/bin/sh\n")),
+        ("etc/passwd", format!("{}\n", provided::passwd_entry("sandbox", "/bin/sh"))),
         ("etc/group", format!("sandbox:x:{USER_ID}:\n")),
     ];
     let mut amended = Vec::new();
@@ -25,6 +27,11 @@ pub(crate) async fn amended(docker: &Docker, container: &str) -> Result<Vec<(&'s
             && let Some(text) = with_line(text, &line)
         {
             amended.push((path, text));
+        }
+    }
+    for (path, text) in [("etc/protocols", provided::PROTOCOLS), ("etc/services", provided::SERVICES)] {
+        if read(docker, container, path).await?.is_some_and(|found| found.is_empty()) {
+            amended.push((path, text.into()));
         }
     }
     Ok(amended)

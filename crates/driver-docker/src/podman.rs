@@ -12,12 +12,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerCreateBody, ImageInspect, SystemInfo, SystemVersion, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, ImageInspect, SystemInfo, VolumeCreateRequest};
 use rustix::process::{Resource, getrlimit};
 use sandbox::{DriverError, DriverErrorKind, Limits, layout};
 
 use crate::address::Address;
-use crate::container::{MASKED, in_memory, mount_of, ulimit};
+use crate::container::{in_memory, masked, mount_of, ulimit};
 use crate::driver::Config;
 use crate::owner::{DEADLINE, LOCKS, Labels, OWNER, Owner};
 
@@ -48,12 +48,6 @@ pub(crate) struct Podman {
     processes: u64,
     /// Bytes of a page, the unit in which a volume's size is given.
     page: u64,
-}
-
-/// Whether a daemon is Podman.
-pub(crate) fn is_podman(version: &SystemVersion) -> bool {
-    let mut components = version.components.iter().flatten();
-    components.any(|component| component.name.starts_with("Podman"))
 }
 
 /// Why no sandbox can be made by this service as it was configured; `Ok` where they can.
@@ -146,7 +140,7 @@ impl Podman {
         let Some(host) = body.host_config.as_mut() else { return body };
         let profile = format!("seccomp={}", self.profile.display());
         host.security_opt =
-            Some(vec!["no-new-privileges".to_owned(), profile, format!("mask={}", MASKED.join(":"))]);
+            Some(vec!["no-new-privileges".to_owned(), profile, format!("mask={}", masked().join(":"))]);
         // What is read-only there is so in every container of Podman, but for /dev.
         host.masked_paths = None;
         host.readonly_paths = None;
@@ -162,23 +156,12 @@ impl Podman {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::{HealthConfig, ImageConfig, SystemVersionComponents};
+    use bollard::models::{HealthConfig, ImageConfig};
 
     use super::*;
 
     fn address(url: &str) -> Address {
         Address { url: url.to_owned(), source: "as configured".to_owned() }
-    }
-
-    #[test]
-    fn podman_is_told_by_its_components() {
-        let with = |name: &str| SystemVersion {
-            components: Some(vec![SystemVersionComponents { name: name.to_owned(), ..Default::default() }]),
-            ..Default::default()
-        };
-        assert!(!is_podman(&with("Engine")));
-        assert!(is_podman(&with("Podman Engine")));
-        assert!(!is_podman(&SystemVersion::default()));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use rustix::io::Errno;
 
 use crate::wire::{CgroupLimits, Cgroups};
 
+/// On v1 buffers of sockets are counted beside the memory: this part of its limit is allowed for them.
+const TCP_SHARE: u64 = 8;
+
 /// Microseconds of a CPU period.
 const CPU_PERIOD: u64 = 100_000;
 
@@ -97,6 +100,11 @@ impl Parents {
                     write(at, "memory.memsw.limit_in_bytes", limits.memory_bytes)?;
                 } else {
                     write(at, "memory.swappiness", 0)?;
+                }
+                match write(at, "memory.kmem.tcp.limit_in_bytes", limits.memory_bytes / TCP_SHARE) {
+                    // A kernel without it counts no buffers of sockets; the network namespace bounds each of them.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    result => result?,
                 }
                 write(cgroup.directories[pids].as_fd(), "pids.max", u64::from(limits.processes))?;
                 write(cgroup.directories[cpu].as_fd(), "cpu.cfs_period_us", CPU_PERIOD)?;

@@ -2,22 +2,23 @@
 //!
 //! Every step either succeeds or ends the child with a word on the report pipe; init never starts behind half a wall.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::stage::{self, about};
+use crate::told::{self, Machine};
 use crate::wire::NewSandbox;
 use crate::{cgroup, sys};
 
 /// Everything that the child needs, prepared by the launcher.
 pub(crate) struct Child<'a> {
     pub(crate) sandbox: &'a NewSandbox,
+    pub(crate) machine: &'a Machine,
     /// The `tasks` files to enter, on cgroup v1.
     pub(crate) doors: Vec<File>,
     /// Whether the child becomes root inside: with a single user id it stays the user.
@@ -32,15 +33,11 @@ pub(crate) struct Child<'a> {
     pub(crate) report: OwnedFd,
 }
 
-/// Files of /proc that tell of the host or act on it.
-const MASKED_FILES: [&str; 8] =
-    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "kmsg", "kallsyms", "cmdline"];
+/// Terminals of one sandbox. The machine has 4,096 for all that do not say how many they take.
+const MOST_TERMINALS: u32 = 64;
 
-/// Directories of /proc that tell of the host or act on it.
-const MASKED_DIRECTORIES: [&str; 7] = ["acpi", "asound", "bus", "driver", "fs", "irq", "scsi"];
-
-/// Parts of /proc that may be read, and written by nobody.
-const READ_ONLY: [&CStr; 2] = [c"proc/sys", c"proc/sysrq-trigger"];
+/// How much sooner than others everything in a sandbox is killed, of 1,000.
+const OOM_SCORE: &str = "900";
 
 /// Does it all; never returns.
 pub(crate) fn run(mut child: Child<'_>) -> ! {
@@ -57,6 +54,7 @@ pub(crate) fn run(mut child: Child<'_>) -> ! {
 }
 
 fn prepare(child: &mut Child<'_>) -> io::Result<()> {
+    prefer_for_oom();
     cgroup::enter(&mut child.doors).map_err(about("entering the cgroup"))?;
     sys::unshare(libc::CLONE_NEWCGROUP).map_err(about("a cgroup namespace"))?;
     wait_for_map(&child.mapped)?;
@@ -65,11 +63,21 @@ fn prepare(child: &mut Child<'_>) -> io::Result<()> {
         sys::become_inner_root().map_err(about("becoming root inside"))?;
     }
     let owner_of_skills = if child.becomes_root { 0 } else { child.uid };
-    let skills = mounts(child.sandbox, child.uid, owner_of_skills)?;
+    let skills = mounts(child.sandbox, child.machine, child.uid, owner_of_skills)?;
     sys::keep_init_capabilities().map_err(about("giving up capabilities"))?;
     sys::die_with_parent().map_err(about("binding its life to the launcher's"))?;
     sys::close_others_on_exec()?;
     sys::hand_over(child.stream.as_fd(), skills.as_fd())
+}
+
+/// Where the machine is out of memory, whatever is in a sandbox is killed before the runner and its launcher. Programs raise
+/// themselves above init once more.
+///
+/// The other way, to lower those two, would hand the right to be as low on to every program: the kernel lets a process go
+/// back to what its parent was given.
+fn prefer_for_oom() {
+    // Best effort: it protects the service, and no sandbox depends on it.
+    let _ = fs::write(format!("{}/self/oom_score_adj", stage::PROC), OOM_SCORE);
 }
 
 fn wait_for_map(mapped: &OwnedFd) -> io::Result<()> {
@@ -83,7 +91,7 @@ fn wait_for_map(mapped: &OwnedFd) -> io::Result<()> {
 /// The sandbox's view of files: its own copy of the template with its own writable places in it.
 ///
 /// Returns the directory of skills, writable, which only init keeps.
-fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<OwnedFd> {
+fn mounts(sandbox: &NewSandbox, machine: &Machine, uid: u32, owner_of_skills: u32) -> io::Result<OwnedFd> {
     // A mount of its own on top, since only that can become the root here.
     rustix::mount::mount_bind_recursive(stage::ROOT, stage::ROOT).map_err(about("a copy of the root"))?;
     rustix::process::chdir(stage::ROOT)?;
@@ -93,7 +101,8 @@ fn mounts(sandbox: &NewSandbox, uid: u32, owner_of_skills: u32) -> io::Result<Ow
     place("dev/shm", uid, sandbox.shm_bytes, sandbox.disk_inodes)?;
     let skills = skills(sandbox, owner_of_skills)?;
     layers(sandbox, owner_of_skills)?;
-    proc()?;
+    told::mounts(sandbox, machine)?;
+    terminals()?;
     rustix::process::pivot_root(".", ".").map_err(about("pivot_root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(about("leaving the stage"))?;
     rustix::process::chdir("/")?;
@@ -135,25 +144,11 @@ fn layers(sandbox: &NewSandbox, owner: u32) -> io::Result<()> {
     sys::set_mount_attributes(c"layers", sys::MOUNT_RDONLY, false).map_err(about("making layers read-only"))
 }
 
-fn proc() -> io::Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    rustix::mount::mount("proc", "proc", "proc", flags, c"hidepid=2").map_err(about("mounting /proc"))?;
-    for (names, cover) in [(MASKED_FILES.as_slice(), "dev/null"), (MASKED_DIRECTORIES.as_slice(), "run")] {
-        for name in names {
-            match rustix::mount::mount_bind(cover, format!("proc/{name}")) {
-                // Not every kernel has all of them.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(about(&format!("masking /proc/{name}"))(error)),
-            }
-        }
-    }
-    for path in READ_ONLY {
-        match rustix::mount::mount_bind(path, path) {
-            Ok(()) => sys::set_mount_attributes(path, sys::MOUNT_RDONLY, false),
-            Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-        .map_err(about(&format!("making {} read-only", path.to_string_lossy())))?;
-    }
-    Ok(())
+/// Terminals of the sandbox's own: it sees those that were opened in it, and no others.
+fn terminals() -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let options = format!("newinstance,ptmxmode=0666,mode=0620,max={MOST_TERMINALS}");
+    let options = CString::new(options).map_err(io::Error::other)?;
+    rustix::mount::mount("devpts", "dev/pts", "devpts", flags, options.as_c_str())
+        .map_err(about("terminals of its own"))
 }

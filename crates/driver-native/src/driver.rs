@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sandbox::{
     Check, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, PendingMemory, Reaped, SandboxSpec,
+    Told, Wall,
 };
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -16,11 +17,21 @@ use tokio::task::JoinSet;
 use crate::instance::Instance;
 use crate::keeper::{self, Keeper};
 use crate::link::{self, Link};
-use crate::wire::{CgroupLimits, Ids, NewSandbox, RootEntry, Start, Wall};
-use crate::{checks, ids, root, sys};
+use crate::wire::{CgroupLimits, Ids, NewSandbox, RootEntry, Start};
+use crate::{checks, hierarchy, ids, root, sys};
 
 /// Name of this driver.
 const NAME: &str = "native";
+
+/// Cases of the conformance suite whose promise rests on cgroups.
+const NEED_CGROUP: [&str; 6] = [
+    "life::out_of_memory_is_reported_and_survived",
+    "resources::processes_are_bounded",
+    "resources::a_fork_bomb_stays_inside",
+    "resources::memory_is_bounded",
+    "resources::out_of_memory_belongs_to_its_call",
+    "resources::cpu_is_bounded",
+];
 
 /// How to make sandboxes.
 #[derive(Clone, Debug)]
@@ -139,7 +150,7 @@ fn refuse_missing_walls(
         None => Ok(()),
         Some((wall, why)) => Err(DriverError::new(
             DriverErrorKind::Wall,
-            format!("the wall `{}` cannot be built: {why}; `--allow-missing {0}` goes without", wall.name()),
+            format!("the wall `{wall}` cannot be built: {why}; `--allow-missing {wall}` goes without"),
         )),
     }
 }
@@ -149,13 +160,15 @@ fn root_entries(directory: &RootDirectory) -> Result<Vec<RootEntry>, DriverError
         RootDirectory::Host => root::host(),
         RootDirectory::Directory(path) => root::directory(path),
     };
-    entries.map_err(|error| {
+    let mut entries = entries.map_err(|error| {
         DriverError::with_source(
             DriverErrorKind::NotFound,
             "the root directory for sandboxes cannot be read",
             error,
         )
-    })
+    })?;
+    entries.extend(root::provided());
+    Ok(entries)
 }
 
 #[async_trait]
@@ -198,6 +211,10 @@ impl Driver for NativeDriver {
         })
     }
 
+    fn tells(&self) -> Told {
+        Told::OfTheSandbox
+    }
+
     async fn reap(&self) -> Result<Reaped, DriverError> {
         self.instance.reap_others().await.map_err(|error| {
             DriverError::with_source(
@@ -214,6 +231,15 @@ impl Driver for NativeDriver {
             checks.insert(0, checks::launcher_ended());
         }
         checks
+    }
+
+    fn memory_for_all(&self) -> Option<u64> {
+        self.instance.cgroup_state().is_ok().then(hierarchy::share_for_sandboxes)
+    }
+
+    fn cannot_hold(&self, case: &str) -> Option<String> {
+        let why = self.instance.cgroup_state().err()?;
+        NEED_CGROUP.contains(&case).then(|| format!("no limits by cgroup: {why}"))
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {
@@ -257,6 +283,18 @@ impl Drop for NativeHandle {
     fn drop(&mut self) {
         if !self.destroyed {
             self.link.forget(self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_held_without_cgroups_are_cases_of_the_suite() {
+        for name in NEED_CGROUP {
+            assert!(sandbox::conformance::CASES.iter().any(|case| case.name == name), "{name}");
         }
     }
 }

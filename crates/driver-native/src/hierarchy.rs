@@ -32,19 +32,19 @@ pub(crate) struct Place {
 ///
 /// # Errors
 /// A sentence for people: why limits cannot be enforced here, and what helps.
-pub(crate) fn prepare(name: &str) -> Result<Place, String> {
+pub(crate) fn prepare(name: &str, most_memory: u64) -> Result<Place, String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
     let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
     if let Some(directory) = own_directory(&mounts, &own, Some("memory")) {
-        return separate(&mounts, &own, &directory, name);
+        return separate(&mounts, &own, &directory, name, most_memory);
     }
     match own_directory(&mounts, &own, None) {
-        Some(directory) => unified(&directory, name),
+        Some(directory) => unified(&directory, name, most_memory),
         None => Err("no cgroup hierarchy is mounted".to_owned()),
     }
 }
 
-fn separate(mounts: &str, own: &str, memory: &Path, name: &str) -> Result<Place, String> {
+fn separate(mounts: &str, own: &str, memory: &Path, name: &str, most_memory: u64) -> Result<Place, String> {
     let find = |controller: &str| {
         own_directory(mounts, own, Some(controller))
             .ok_or_else(|| format!("the {controller} controller is not mounted"))
@@ -61,11 +61,16 @@ fn separate(mounts: &str, own: &str, memory: &Path, name: &str) -> Result<Place,
         }
         made.push(parent.clone());
     }
+    limit_all(&parents[0].join("memory.limit_in_bytes"), most_memory).inspect_err(|_| {
+        for directory in &made {
+            let _ = fs::remove_dir(directory);
+        }
+    })?;
     let [memory, pids, cpu] = parents.map(|path| path.to_string_lossy().into_owned());
     Ok(Place { cgroups: Cgroups::V1 { memory, pids, cpu }, made })
 }
 
-fn unified(own: &Path, name: &str) -> Result<Place, String> {
+fn unified(own: &Path, name: &str, most_memory: u64) -> Result<Place, String> {
     let top = top_of(own);
     let is_real_root = !top.join("cgroup.type").exists();
     let is_root = rustix::process::geteuid().is_root();
@@ -93,8 +98,43 @@ fn unified(own: &Path, name: &str) -> Result<Place, String> {
         let _ = fs::remove_dir(&parent);
         return Err(cannot(&parent, &error));
     }
+    limit_all(&parent.join("memory.max"), most_memory).inspect_err(|_| {
+        let _ = fs::remove_dir(&parent);
+    })?;
     let cgroups = Cgroups::V2 { parent: parent.to_string_lossy().into_owned() };
     Ok(Place { cgroups, made: vec![parent] })
+}
+
+/// Limits all sandboxes together.
+fn limit_all(file: &Path, bytes: u64) -> Result<(), String> {
+    fs::write(file, bytes.to_string()).map_err(|error| cannot(file, &error))
+}
+
+/// Bytes that all sandboxes together may use: nine tenths of what this process may, by the machine and by its own cgroup. The
+/// rest is for the runner, its launcher and the system.
+pub(crate) fn share_for_sandboxes() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    });
+    let machine = total.map_or(u64::MAX, |kib| kib * 1024);
+    machine.min(own_limit().unwrap_or(u64::MAX)) / 10 * 9
+}
+
+/// The limit on this process's own cgroup and those above it, as far as they can be seen.
+fn own_limit() -> Option<u64> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let (directory, file) = match own_directory(&mounts, &own, Some("memory")) {
+        Some(directory) => (directory, "memory.limit_in_bytes"),
+        None => (own_directory(&mounts, &own, None)?, "memory.max"),
+    };
+    let limits = directory.ancestors().map_while(|group| {
+        let text = fs::read_to_string(group.join(file)).ok();
+        // The uppermost cgroup of the unified hierarchy has no limit, and no file for one.
+        text.map(|text| text.trim().parse::<u64>().unwrap_or(u64::MAX))
+    });
+    limits.min()
 }
 
 fn cannot(path: &Path, error: &io::Error) -> String {

@@ -74,7 +74,7 @@ impl Instance {
     /// Makes the parents of the sandboxes' cgroups and writes them down.
     pub(crate) fn prepare_cgroups(&mut self) -> Result<Cgroups, String> {
         let name = format!("skillbox-{}-{}", self.number, std::process::id());
-        self.place = hierarchy::prepare(&name).and_then(|place| {
+        self.place = hierarchy::prepare(&name, hierarchy::share_for_sandboxes()).and_then(|place| {
             let list: String = place.made.iter().map(|path| format!("{}\n", path.display())).collect();
             fs::write(self.own().join("cgroups"), list)
                 .map(|()| place)

@@ -7,6 +7,8 @@
 //!       └──end()──▶ waited for, done
 //! ```
 //!
+//! A launcher that lives and does not answer is ended like one that broke: its sandboxes are out of reach anyway.
+//!
 //! Sandboxes die with the launcher that made them (`PR_SET_PDEATHSIG`), so the next one begins with nothing.
 
 use std::io;
@@ -14,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::DriverError;
 use tokio::sync::Notify;
@@ -28,6 +30,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest time in which a launcher that was told to end does so.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Time between two looks whether it has.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A launcher that lived this long was a good one: the waits begin anew.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
@@ -79,10 +87,16 @@ impl Keeper {
         let Some(mut child) = child else { return };
         let is_ending = self.is_ending();
         let waited = tokio::task::spawn_blocking(move || {
-            if !is_ending {
-                // One that only closed its socket would never end.
-                child.kill()?;
+            let begun = Instant::now();
+            // One that was told to end has sandboxes to remove first. One that only closed its socket, or does not answer, would
+            // never end.
+            while is_ending && begun.elapsed() < ENDING {
+                if let Some(status) = child.try_wait()? {
+                    return Ok(status);
+                }
+                std::thread::sleep(PAUSE);
             }
+            child.kill()?;
             child.wait()
         });
         match waited.await.map_err(io::Error::other).flatten() {
@@ -102,7 +116,15 @@ pub(crate) async fn keep(keeper: Arc<Keeper>, instance: Arc<Instance>) {
     let mut wait = FIRST_WAIT;
     loop {
         let begun = tokio::time::Instant::now();
-        keeper.link().pass_on_answers().await;
+        let link = keeper.link();
+        tokio::select! {
+            () = link.pass_on_answers() => {}
+            () = link.silence() => {
+                tracing::error!("the launcher of the native driver does not answer; it is ended");
+            }
+        }
+        // Before its process is waited for: nobody shall wait longer than they must.
+        link.give_up();
         keeper.wait().await;
         if begun.elapsed() >= GOOD_LIFE {
             wait = FIRST_WAIT;

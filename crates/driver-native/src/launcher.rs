@@ -31,6 +31,7 @@ use crate::cgroup::{Cgroup, Parents};
 use crate::child::{self, Child};
 use crate::stage::{self, about};
 use crate::sys::{self, Cloned};
+use crate::told::Machine;
 use crate::wire::{
     CgroupLimits, FromLauncher, IDS_PER_SANDBOX, Ids, MAX_PACKET, MAX_SANDBOXES, NewSandbox, Start,
     ToLauncher,
@@ -107,6 +108,7 @@ struct Launcher<'a> {
     socket: &'a Socket,
     init: OwnedFd,
     cgroups: Parents,
+    machine: Machine,
     ids: Ids,
     /// Whether the network, IPC and UTS namespaces that the launcher stands in are a sandbox's already.
     namespaces_used: bool,
@@ -165,6 +167,7 @@ impl<'a> Launcher<'a> {
                 }
             }
         }
+        let machine = Machine::look().map_err(about("looking at the CPUs"))?;
         let init = stage::build(start, init_binary::INIT)?;
         sys::enter_next_namespaces().map_err(about("network, IPC and UTS namespaces"))?;
         if let Ids::Root { .. } = start.ids {
@@ -176,6 +179,7 @@ impl<'a> Launcher<'a> {
             socket,
             init,
             cgroups,
+            machine,
             ids: start.ids,
             namespaces_used: false,
             spare: None,
@@ -354,6 +358,7 @@ impl<'a> Launcher<'a> {
                 drop((map_done, report));
                 child::run(Child {
                     sandbox,
+                    machine: &self.machine,
                     doors,
                     becomes_root,
                     uid: sandbox::layout::USER_ID,

@@ -12,7 +12,7 @@
 //! What is enforced: user, mount, pid, network, IPC, UTS and cgroup namespaces; a read-only root without set-user-id
 //! and devices; writable places of limited size and number of files; memory, processes and CPU by cgroup (v2 or v1);
 //! an own range of host user ids per sandbox where the user has one to give. What a kernel or a user cannot give is
-//! a [`Wall`] that has to be allowed to be missing, by name. The inner wall (init) is not this crate's.
+//! a [`Wall`](sandbox::Wall) that has to be allowed to be missing, by name. The inner wall (init) is not this crate's.
 //!
 //! What a dead runner leaves: its launcher sees the end of the socket and destroys everything. Where the launcher was
 //! killed too, every init ends at the end of its stream, and [`instance`] finds the empty cgroups at the next start. A
@@ -28,14 +28,15 @@ mod instance;
 mod keeper;
 mod launcher;
 mod link;
+mod refusal;
 mod root;
 mod stage;
 mod sys;
+mod told;
 mod wire;
 
 pub use crate::driver::{Config, NativeDriver, RootDirectory};
 pub use crate::launcher::run as run_launcher;
-pub use crate::wire::Wall;
 
 /// Name of the hidden subcommand under which the executable becomes a launcher: it must call [`run_launcher`] before
 /// it starts any thread.

@@ -2,6 +2,9 @@
 //!
 //! A link is for one launcher and ends with it: what was asked and not answered fails, and nothing can be asked any
 //! more. Another launcher is another link; handles of sandboxes keep the one that their sandbox was made through.
+//!
+//! No wait here is without an end. A launcher that still lives and does not answer (stopped, or stuck in the kernel) is
+//! found out by questions that cost it nothing ([`Link::silence`]); its keeper then ends it, and whoever waits is told.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sandbox::{DriverError, DriverErrorKind, MemoryUse};
@@ -18,7 +22,23 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::wire::{FromLauncher, MAX_PACKET, NewSandbox, Start, ToLauncher};
-use crate::{LAUNCHER_COMMAND, ids};
+use crate::{LAUNCHER_COMMAND, ids, refusal};
+
+/// Longest time from the start of a launcher until it can make sandboxes.
+const STARTING: Duration = Duration::from_secs(60);
+
+/// Longest time in which a sandbox is made, by a launcher that answers.
+const CREATING: Duration = Duration::from_secs(60);
+
+/// Time between two questions whether the launcher still answers.
+const ASKING: Duration = Duration::from_secs(3);
+
+/// Longest time in which a launcher answers one of them. Two in a row have to stay without an answer: after a pause of the
+/// whole machine, or of the runner alone, the first may have had no time at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The sandbox that nobody has, which is asked about to see whether the launcher answers.
+const NOBODY: u64 = 0;
 
 /// See the module.
 pub(crate) struct Link {
@@ -60,8 +80,11 @@ pub(crate) async fn start(executable: Option<&Path>, start: Start) -> Result<(Li
         UnixStream::from_std(socket.into()).map_err(|error| unavailable("the launcher's socket", error))?;
     let link = Link { socket, waiting: Mutex::new(Waiting::default()), next: AtomicU64::new(1) };
     link.send(&ToLauncher::Start(start), None)?;
+    let until = tokio::time::Instant::now() + STARTING;
     loop {
-        match link.receive().await.map_err(|error| unavailable("the launcher ended", error))? {
+        let answer = tokio::time::timeout_at(until, link.receive()).await;
+        let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match answer.map_err(|error| unavailable("the launcher ended, or did not answer", error))? {
             FromLauncher::MapIds => {
                 ids::map_subordinate(pid)
                     .map_err(|error| unavailable("subordinate user ids could not be mapped", error))?;
@@ -69,7 +92,7 @@ pub(crate) async fn start(executable: Option<&Path>, start: Start) -> Result<(Li
             }
             FromLauncher::Ready => break,
             FromLauncher::Failed { message } => {
-                let message = format!("sandboxes cannot be made here: {message}");
+                let message = format!("sandboxes cannot be made here: {}", refusal::explain(&message));
                 return Err(DriverError::new(DriverErrorKind::Unavailable, message));
             }
             other => {
@@ -134,11 +157,15 @@ impl Link {
         let (sender, created) = oneshot::channel();
         self.open()?.created.insert(number, sender);
         self.send(&ToLauncher::Create { number, sandbox }, Some(stream))?;
-        match created.await {
+        let Ok(answer) = tokio::time::timeout(CREATING, created).await else {
+            let message = format!("no sandbox was made within {} seconds", CREATING.as_secs());
+            return Err(DriverError::new(DriverErrorKind::Unavailable, message));
+        };
+        match answer {
             Ok(Ok(())) => Ok(()),
             Ok(Err(message)) => Err(DriverError::new(
                 DriverErrorKind::System,
-                format!("a sandbox could not be made: {message}"),
+                format!("a sandbox could not be made: {}", refusal::explain(&message)),
             )),
             Err(_) => Err(launcher_gone()),
         }
@@ -162,7 +189,7 @@ impl Link {
             Err(_) => return Ok(()),
         };
         self.send(&ToLauncher::Destroy { number }, None)?;
-        // An error means that the launcher ended, and the sandbox with it.
+        // An error means that the launcher ended, or was ended since it did not answer; and the sandbox with it.
         let _ = gone.await;
         Ok(())
     }
@@ -202,8 +229,26 @@ impl Link {
                 FromLauncher::MapIds | FromLauncher::Ready | FromLauncher::Failed { .. } => {}
             }
         }
-        // Dropping the senders tells everyone who waits.
+    }
+
+    /// Tells everyone who waits that no answer will come, and that nothing can be asked any more.
+    pub(crate) fn give_up(&self) {
+        // Dropping the senders tells them.
         *self.lock() = Waiting { closed: true, ..Waiting::default() };
+    }
+
+    /// Returns once the launcher does not answer any more, though it lives.
+    pub(crate) async fn silence(&self) {
+        let mut unanswered = 0;
+        while unanswered < 2 {
+            tokio::time::sleep(ASKING).await;
+            let answered = match self.ask_memory(NOBODY) {
+                Ok(answer) => tokio::time::timeout(PATIENCE, answer).await.is_ok(),
+                // It reads nothing: the socket is full.
+                Err(_) => false,
+            };
+            unanswered = if answered { 0 } else { unanswered + 1 };
+        }
     }
 
     /// Sends a packet. The socket holds many; a launcher that does not read is a broken one.

@@ -4,10 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use sandbox::provided;
+
 use crate::wire::RootEntry;
 
 /// Top-level names that a sandbox has of its own, whatever the root directory has there.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
+    ".skillbox",
     "dev",
     "proc",
     "sys",
@@ -22,19 +25,124 @@ const OWN: [&str; 12] = [
     "lost+found",
 ];
 
-/// Parts of the host's /etc that programs below /usr need and that tell nothing of the host.
-const FROM_ETC: [&str; 10] = [
+/// Parts of the host's `/etc` that what is installed in `/usr` reads, by kind. A `*` at the end stands for any rest, which
+/// is a version. Nothing of it is the operator's: no host, no user, no network, no key, no address of a proxy or an index.
+const FROM_ETC: [&str; 60] = [
+    // Which of several programs a name stands for, and where libraries are.
     "alternatives",
-    "fonts",
-    "ImageMagick-6",
-    "ImageMagick-7",
-    "ghostscript",
     "ld.so.cache",
     "ld.so.conf",
-    "libreoffice",
+    "ld.so.conf.d",
+    // Names and numbers that are the same everywhere.
+    "ethertypes",
+    "magic",
+    "magic.mime",
+    "mailcap",
     "mime.types",
+    "protocols",
+    "rpc",
+    "services",
+    // Certificates of authorities, without keys.
+    "ca-certificates.conf",
+    "crypto-policies",
+    "pki/ca-trust/extracted",
+    "pki/tls/cert.pem",
+    "pki/tls/certs",
+    "pki/tls/openssl.cnf",
+    "ssl/certs",
     "ssl/openssl.cnf",
+    // Fonts, languages, paper, documents.
+    "dictionaries-common",
+    "fonts",
+    "ghostscript",
+    "groff",
+    "libpaper.d",
+    "libreoffice",
+    "locale.alias",
+    "pango",
+    "papersize",
+    "paperspecs",
+    "sgml",
+    "texmf",
+    "tidy.conf",
+    "xml",
+    // Interpreters, and what belongs to them.
+    "emacs",
+    "erlang",
+    "ghc*",
+    "guile",
+    "java*",
+    "jvm*",
+    "lua*",
+    "matplotlibrc",
+    "maven",
+    "octave*",
+    "perl",
+    "php",
+    "python*",
+    "R",
+    // Pictures, terminals, tools.
+    "ImageMagick-*",
+    "OpenCL",
+    "gprofng.rc",
+    "gtk-*",
+    "inputrc",
+    "terminfo",
+    "vim",
+    // What system it is; the same as in `/usr/lib/os-release`.
+    "debian_version",
+    "fedora-release",
+    "lsb-release",
+    "os-release",
+    "redhat-release",
 ];
+
+/// Names that are left out wherever they are below [`FROM_ETC`]: where an operator may have written a password, a key or an
+/// address down.
+const NEVER: [&str; 8] = [
+    "*.key",
+    "Renviron.site",
+    "Rprofile.site",
+    "htpasswd",
+    "jmxremote.password",
+    "private",
+    "settings-security.xml",
+    "settings.xml",
+];
+
+/// Whether a name is one of a list in which a `*` stands for any rest, at the beginning or at the end.
+fn is_listed(name: &str, list: &[&str]) -> bool {
+    list.iter().any(|listed| match (listed.strip_suffix('*'), listed.strip_prefix('*')) {
+        (Some(beginning), _) => name.starts_with(beginning),
+        (None, Some(end)) => name.ends_with(end),
+        (None, None) => name == *listed,
+    })
+}
+
+/// Whether a file or directory below [`FROM_ETC`] must not be copied, by its own name.
+pub(crate) fn is_never_copied(name: &str) -> bool {
+    is_listed(name, &NEVER)
+}
+
+/// The paths of [`FROM_ETC`] that this machine has.
+fn from_etc(etc: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let (deep, plain): (Vec<&str>, Vec<&str>) = FROM_ETC.iter().partition(|path| path.contains('/'));
+    for entry in fs::read_dir(etc)? {
+        if let Ok(name) = entry?.file_name().into_string()
+            && is_listed(&name, &plain)
+        {
+            found.push(name);
+        }
+    }
+    for path in deep {
+        if fs::symlink_metadata(etc.join(path)).is_ok() {
+            found.push(path.to_owned());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
 
 /// The host's `/usr`, the links (or directories) beside it that lead into it, and an /etc of our own making.
 pub(crate) fn host() -> io::Result<Vec<RootEntry>> {
@@ -50,16 +158,21 @@ pub(crate) fn host() -> io::Result<Vec<RootEntry>> {
             Err(error) => return Err(error),
         }
     }
-    for name in FROM_ETC {
+    let etc = from_etc(Path::new("/etc"))?;
+    for name in &etc {
         let path = format!("/etc/{name}");
-        if fs::exists(&path)? {
-            // A copy costs once; a mount would cost in every sandbox.
-            entries.push(RootEntry::Copy { source: path.clone(), path });
-        }
+        // A copy costs once; a mount would cost in every sandbox.
+        entries.push(RootEntry::Copy { source: path.clone(), path });
     }
     for (name, content) in own_etc() {
-        entries.push(RootEntry::File { path: format!("/etc/{name}"), content: content.into() });
+        if !etc.iter().any(|copied| copied == name) {
+            entries.push(RootEntry::File { path: format!("/etc/{name}"), content: content.into() });
+        }
     }
+    entries.push(RootEntry::Link {
+        path: "/etc/localtime".to_owned(),
+        target: "/usr/share/zoneinfo/Etc/UTC".to_owned(),
+    });
     Ok(entries)
 }
 
@@ -92,23 +205,83 @@ fn bind(path: &str, source: &str) -> RootEntry {
     RootEntry::Bind { path: path.to_owned(), source: source.to_owned() }
 }
 
+/// What is made up. `protocols` and `services` are for machines that have none.
 fn own_etc() -> Vec<(&'static str, String)> {
     let user = sandbox::layout::USER_ID;
+    let entry = provided::passwd_entry("user", "/bin/bash");
     vec![
         (
             "passwd",
             format!(
-                "root:x:0:0:root:/:/usr/sbin/nologin\n\
-                 user:x:{user}:{user}:user:/tmp:/bin/bash\n\
+                "root:x:0:0:root:/:/usr/sbin/nologin\n{entry}\n\
                  nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
             ),
         ),
         ("group", format!("root:x:0:\nuser:x:{user}:\nnogroup:x:65534:\n")),
-        ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n".to_owned()),
-        ("hostname", "sandbox\n".to_owned()),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n".to_owned()),
+        ("hosts", provided::HOSTS.to_owned()),
+        ("hostname", format!("{}\n", provided::HOSTNAME)),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n\
+             ethers: files\nrpc: files\n"
+                .to_owned(),
+        ),
+        ("protocols", provided::PROTOCOLS.to_owned()),
+        ("services", provided::SERVICES.to_owned()),
+        ("timezone", "Etc/UTC\n".to_owned()),
         // Empty: the name server is then the one on loopback, where nobody listens. So a look-up fails at once, with the words
         // that it has in containers, and the kernel counts it.
         ("resolv.conf", String::new()),
     ]
+}
+
+/// What every sandbox has, beside its root directory.
+pub(crate) fn provided() -> Vec<RootEntry> {
+    let path = format!("{}/python", sandbox::layout::COMMANDS);
+    vec![RootEntry::Program { path, content: provided::PYTHON.into() }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_a_version_are_listed() {
+        let plain = |name: &str| is_listed(name, &FROM_ETC);
+        assert!(plain("python3.11") && plain("java-17-openjdk") && plain("fonts"));
+        for host in [
+            "passwd",
+            "shadow",
+            "hosts",
+            "hostname",
+            "resolv.conf",
+            "environment",
+            "ssl",
+            "pip.conf",
+            "npmrc",
+        ] {
+            assert!(!plain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_may_have_written_is_never_copied() {
+        for name in ["server.key", "private", "settings.xml", "Renviron.site"] {
+            assert!(is_never_copied(name), "{name}");
+        }
+        assert!(!is_never_copied("m2.conf") && !is_never_copied("ca-certificates.crt"));
+    }
+
+    #[test]
+    fn only_what_is_listed_is_found() {
+        let etc = tempfile::tempdir().unwrap();
+        for directory in ["ssl/certs", "ssl/private", "R", "ImageMagick-6"] {
+            fs::create_dir_all(etc.path().join(directory)).unwrap();
+        }
+        for file in ["passwd", "services", "ssl/openssl.cnf"] {
+            fs::write(etc.path().join(file), "").unwrap();
+        }
+        let found = from_etc(etc.path()).unwrap();
+        assert_eq!(found, ["ImageMagick-6", "R", "services", "ssl/certs", "ssl/openssl.cnf"]);
+    }
 }

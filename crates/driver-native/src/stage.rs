@@ -5,6 +5,7 @@
 //!   ├─ init      the executable of PID 1
 //!   ├─ proc      the host's /proc: a new one may only be mounted where a whole one can be seen
 //!   ├─ layers/N  the host's caches of dependency layers
+//!   ├─ told      what sandboxes are told of the machine, instead of what the kernel would say
 //!   └─ root      the template: the root directory of every sandbox, read-only, with empty mount points
 //! ```
 //!
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
-use crate::sys;
 use crate::wire::{RootEntry, Start};
+use crate::{root, sys, told};
 
 /// The template, as the launcher sees it.
 pub(crate) const ROOT: &str = "/root";
@@ -31,13 +32,15 @@ pub(crate) const PROC: &str = "/proc";
 pub(crate) const LAYERS: &str = "/layers";
 
 /// Empty directories of the template on which a sandbox gets its own file systems.
-const MOUNT_POINTS: [&str; 8] = ["workspace", "output", "tmp", "skills", "layers", "proc", "dev", "run"];
+const MOUNT_POINTS: [&str; 9] =
+    ["workspace", "output", "tmp", "skills", "layers", "proc", "sys", "dev", "run"];
 
 /// Device nodes of a sandbox; bound from the host's, since none can be made in a user namespace.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
 /// Links in /dev that programs expect.
-const DEVICE_LINKS: [(&str, &str); 4] = [
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
@@ -66,6 +69,7 @@ pub(crate) fn build(start: &Start, init: &[u8]) -> io::Result<OwnedFd> {
         bind(source, &target)?;
         attributes(&target, sys::MOUNT_RDONLY | sys::MOUNT_NOSUID | sys::MOUNT_NODEV)?;
     }
+    told::prepare(&stage)?;
     build_root(&start.root, &stage.join("root"))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let init = rustix::fs::open(stage.join("init"), flags, Mode::empty())?;
@@ -79,7 +83,7 @@ pub(crate) fn build(start: &Start, init: &[u8]) -> io::Result<OwnedFd> {
 
 fn build_root(entries: &[RootEntry], root: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount("root", root, "tmpfs", flags, c"mode=0755,size=16m")
+    rustix::mount::mount("root", root, "tmpfs", flags, c"mode=0755,size=64m")
         .map_err(about("a tmpfs for the root"))?;
     for name in MOUNT_POINTS {
         make_directory(&root.join(name))?;
@@ -99,14 +103,13 @@ fn build_root(entries: &[RootEntry], root: &Path) -> io::Result<()> {
             }
             RootEntry::Copy { path, source } => copy(Path::new(source), &inside(root, path)?)?,
             RootEntry::Link { path, target } => symlink(target, inside(root, path)?)?,
-            RootEntry::File { path, content } => {
-                let target = inside(root, path)?;
-                fs::write(&target, content)?;
-                fs::set_permissions(&target, Permissions::from_mode(0o644))?;
-            }
+            RootEntry::File { path, content } => write(&inside(root, path)?, content, 0o644)?,
+            RootEntry::Program { path, content } => write(&inside(root, path)?, content, 0o755)?,
         }
     }
-    make_directory(&root.join("dev/shm"))?;
+    for name in ["dev/shm", "dev/pts"] {
+        make_directory(&root.join(name))?;
+    }
     for (name, target) in DEVICE_LINKS {
         symlink(target, root.join("dev").join(name))?;
     }
@@ -141,13 +144,20 @@ fn copy(source: &Path, target: &Path) -> io::Result<()> {
         make_directory(target)?;
         for entry in fs::read_dir(source)? {
             let entry = entry?;
+            if root::is_never_copied(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
             copy(&entry.path(), &target.join(entry.file_name()))?;
         }
     } else if metadata.is_file() {
-        fs::write(target, fs::read(source)?)?;
-        fs::set_permissions(target, Permissions::from_mode(0o644))?;
+        write(target, &fs::read(source)?, 0o644 | metadata.permissions().mode() & 0o111)?;
     }
     Ok(())
+}
+
+fn write(target: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    fs::write(target, content)?;
+    fs::set_permissions(target, Permissions::from_mode(mode))
 }
 
 /// The place of an inside path, with its parent directories made.
@@ -187,7 +197,7 @@ fn attributes(target: &Path, flags: u64) -> io::Result<()> {
     })
 }
 
-fn c_path(path: &Path) -> io::Result<CString> {
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_encoded_bytes()).map_err(io::Error::other)
 }
 

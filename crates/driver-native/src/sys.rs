@@ -44,7 +44,19 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_N
 pub(crate) fn enter_next_namespaces() -> io::Result<()> {
     unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)?;
     loopback_up()?;
+    bound_socket_buffers();
     Ok(rustix::system::sethostname(b"sandbox")?)
+}
+
+/// Least, usual and most bytes of a TCP socket's buffers: enough for loopback, where nothing is on its way for long.
+const SOCKET_BUFFERS: &str = "4096 65536 262144";
+
+/// Bounds the buffers of each TCP socket in the current network namespace. Best effort: in a container `/proc/sys` may be
+/// read-only, and the sum of them is limited by the cgroup.
+fn bound_socket_buffers() {
+    for name in ["tcp_rmem", "tcp_wmem"] {
+        let _ = std::fs::write(format!("/proc/sys/net/ipv4/{name}"), SOCKET_BUFFERS);
+    }
 }
 
 /// Forks into new namespaces, and into a cgroup of the unified hierarchy where one is given.

@@ -46,6 +46,13 @@ pub(crate) enum RootEntry {
         /// Where it leads.
         target: String,
     },
+    /// A small program.
+    Program {
+        /// Absolute path inside.
+        path: String,
+        /// Its content.
+        content: Vec<u8>,
+    },
     /// A small file.
     File {
         /// Absolute path inside.
@@ -194,36 +201,4 @@ pub(crate) enum FromLauncher {
         /// Which.
         number: u64,
     },
-}
-
-/// A part of the outer wall that not every machine can give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wall {
-    /// Memory, process and CPU limits by cgroup.
-    Cgroup,
-    /// User ids of its own for each sandbox, and for init another one than for programs.
-    Uids,
-    /// Landlock in the inner wall.
-    Landlock,
-}
-
-impl Wall {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Cgroup, Self::Uids, Self::Landlock];
-
-    /// The name by which an operator allows it to be missing.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cgroup => "cgroup",
-            Self::Uids => "uids",
-            Self::Landlock => "landlock",
-        }
-    }
-
-    /// The wall with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|wall| wall.name() == name)
-    }
 }

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use driver_native::{Config, LAUNCHER_COMMAND, NativeDriver, RootDirectory, Wall, run_launcher};
+use driver_native::{Config, LAUNCHER_COMMAND, NativeDriver, RootDirectory, run_launcher};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sandbox::conformance::{CASES, Case};
-use sandbox::{CheckState, Driver};
+use sandbox::{Driver as _, Wall};
 use tokio::runtime::Runtime;
 
 /// Set for the runs that this run starts.
@@ -26,16 +26,6 @@ const USER: &str = "skillbox-test";
 /// Seconds that the whole suite may take in the virtual machine, which has no hardware to help it.
 const MACHINE_LIMIT: &str = "1200";
 
-/// Cases whose promise rests on cgroups; where those are allowed to be missing there is nothing to hold it.
-const NEED_CGROUP: [&str; 6] = [
-    "life::out_of_memory_is_reported_and_survived",
-    "resources::processes_are_bounded",
-    "resources::a_fork_bomb_stays_inside",
-    "resources::memory_is_bounded",
-    "resources::out_of_memory_belongs_to_its_call",
-    "resources::cpu_is_bounded",
-];
-
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(LAUNCHER_COMMAND) {
         return run_launcher();
@@ -43,11 +33,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let driver = Arc::new(runtime.block_on(start()));
-    let has_cgroup = !missing(&runtime, &*driver).contains(&Wall::Cgroup);
-    let trials: Vec<Trial> = CASES
-        .iter()
-        .map(|case| trial(*case, Arc::clone(&runtime), Arc::clone(&driver), has_cgroup))
-        .collect();
+    let driver_for = || Arc::clone(&driver);
+    let trials = CASES.iter().filter_map(|case| trial(*case, &runtime, driver_for())).collect();
     let here = libtest_mimic::run(&arguments, trials);
     runtime.block_on(driver.shutdown()).expect("the driver ends in order");
     if std::env::var_os(INNER).is_some() {
@@ -74,20 +61,20 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn missing(runtime: &Runtime, driver: &dyn Driver) -> Vec<Wall> {
-    let checks = runtime.block_on(driver.checks());
-    let weak = checks.iter().filter(|check| check.state != CheckState::Good);
-    weak.filter_map(|check| Wall::from_name(check.name.strip_prefix("wall `")?.strip_suffix('`')?)).collect()
-}
-
-fn trial(case: Case, runtime: Arc<Runtime>, driver: Arc<NativeDriver>, has_cgroup: bool) -> Trial {
-    let without = !has_cgroup && NEED_CGROUP.contains(&case.name);
-    Trial::test(case.name, move || {
+/// A case as a test; one that this machine cannot hold is said, and left out.
+fn trial(case: Case, runtime: &Arc<Runtime>, driver: Arc<NativeDriver>) -> Option<Trial> {
+    if let Some(reason) = driver.cannot_hold(case.name) {
+        // Root must have all walls: the driver would not have started.
+        assert!(!is_root(), "{}: {reason}", case.name);
+        println!("skipped: {}: {reason}", case.name);
+        return None;
+    }
+    let runtime = Arc::clone(runtime);
+    Some(Trial::test(case.name, move || {
         // The case's panic is the trial's failure; libtest-mimic catches it.
         runtime.block_on((case.run)(&*driver));
         Ok(())
-    })
-    .with_ignored_flag(without)
+    }))
 }
 
 /// The same suite as other users and on another kernel.

@@ -18,8 +18,8 @@ use crate::sys;
 /// Newest Landlock that is asked for; the kernel's may be older.
 const LANDLOCK: ABI = ABI::V6;
 
-/// The only devices that programs may write to.
-const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"];
+/// The only devices that programs may write to; the last is the directory of the sandbox's own terminals.
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/pts"];
 
 /// A wall ready to be put up.
 pub(crate) struct Wall {

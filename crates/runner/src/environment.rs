@@ -3,7 +3,7 @@
 use sandbox::layout;
 
 /// Directories that are searched for programs. Fixed, whatever the host has.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.skillbox/bin";
 
 /// What every program gets.
 ///
@@ -96,6 +96,11 @@ mod tests {
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn what_every_sandbox_has_is_found_last() {
+        assert_eq!(PATH.rsplit(':').next(), Some(layout::COMMANDS));
     }
 
     #[test]

@@ -129,6 +129,7 @@ pub const CASES: &[Case] = cases! {
     Wall walls::sockets
     Wall walls::root_directory
     Wall walls::masked_paths
+    Wall walls::what_is_told_of_the_machine_is_known
     Wall walls::host_files
     Wall walls::skills_are_read_only
     Wall walls::no_state_passes_between_sandboxes

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Limits, layout};
+use crate::{Check, Limits, layout};
 
 /// A byte stream to init.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -40,8 +40,33 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// What works here and what does not, for `doctor` and readiness. Starts nothing that lasts.
     async fn checks(&self) -> Vec<Check>;
 
+    /// What `/proc` of its sandboxes tells where ordinary programs read it; see [`proc`](crate::proc).
+    fn tells(&self) -> Told;
+
+    /// Bytes of memory that all of its sandboxes together may use, where the driver knows it.
+    fn memory_for_all(&self) -> Option<u64> {
+        None
+    }
+
+    /// Why a case of the conformance suite cannot be held here, by the case's name; `None` for every case that must pass.
+    ///
+    /// This is how a driver says which promise its technology or this machine does not give. Whoever runs the suite prints
+    /// the reason instead of running the case.
+    fn cannot_hold(&self, _case: &str) -> Option<String> {
+        None
+    }
+
     /// Ends the driver: destroys every sandbox that still lives and whatever the driver itself keeps running.
     async fn shutdown(&self) -> Result<(), DriverError>;
+}
+
+/// What `/proc` of a sandbox tells of memory, CPUs and load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What the sandbox may use.
+    OfTheSandbox,
+    /// What the machine has, because the driver can cover files and not make them up.
+    OfTheMachine,
 }
 
 /// Counts of a memory controller on their way.
@@ -158,30 +183,6 @@ pub struct Reaped {
     pub runners: usize,
     /// Sandboxes of theirs that were removed.
     pub sandboxes: usize,
-}
-
-/// One line of `doctor`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What was looked at, in a few words: `user namespaces`.
-    pub name: String,
-    /// The verdict.
-    pub state: CheckState,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it, where something is missing.
-    pub remedy: Option<String>,
-}
-
-/// The verdict of a [`Check`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckState {
-    /// In force.
-    Good,
-    /// Weaker than promised; `serve` refuses unless the operator allows this wall's absence by its name.
-    Weak,
-    /// No sandbox can be made.
-    Missing,
 }
 
 /// The driver could not do it: our fault or the machine's, never the program's.

@@ -38,8 +38,8 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
-    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, PendingMemory, Reaped,
-    SandboxId, SandboxSpec, layout,
+    Check, Created, Driver, DriverError, DriverErrorKind, Handle, PendingMemory, Reaped, SandboxId,
+    SandboxSpec, Told, layout,
 };
 
 pub use self::program::Program;
@@ -193,17 +193,16 @@ impl Driver for FakeDriver {
         })
     }
 
+    fn tells(&self) -> Told {
+        Told::OfTheSandbox
+    }
+
     async fn reap(&self) -> Result<Reaped, DriverError> {
         Ok(Reaped::default())
     }
 
     async fn checks(&self) -> Vec<Check> {
-        vec![Check {
-            name: "fake sandboxes".to_owned(),
-            state: CheckState::Good,
-            detail: "in memory; for tests".to_owned(),
-            remedy: None,
-        }]
+        vec![Check::good("fake sandboxes", "in memory; for tests")]
     }
 
     async fn shutdown(&self) -> Result<(), DriverError> {

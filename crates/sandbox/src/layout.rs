@@ -13,6 +13,9 @@ pub const SHM: &str = "/dev/shm";
 /// Dependency layers, read-only, each in a directory named by its digest.
 pub const LAYERS: &str = "/layers";
 
+/// Programs that every sandbox has ([`provided`](crate::provided)); the last directory of the search path.
+pub const COMMANDS: &str = "/.skillbox/bin";
+
 /// Where an image says what is in it. Only the runner reads there, by [`crate::SandboxPath::packages`].
 pub const SHARE: &str = "/usr/share/skillbox";
 

@@ -27,15 +27,19 @@ mod files;
 pub mod layout;
 mod limits;
 mod path;
+pub mod proc;
+pub mod provided;
+mod wall;
 
 pub use init_protocol::{Entry, EntryKind, FetchFile, Owner, StreamKind};
 
 pub use crate::client::{Sandbox, SandboxError};
 pub use crate::driver::{
-    Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse,
-    PendingMemory, Reaped, SandboxId, SandboxSpec, Stream,
+    Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse, PendingMemory, Reaped,
+    SandboxId, SandboxSpec, Stream, Told,
 };
 pub use crate::exec::{CappedStream, ExecOutcome, ExecRequest, Termination, Usage};
 pub use crate::files::{Fetch, FetchItem, FileError, FileErrorKind, FileRange, OutputListing};
 pub use crate::limits::Limits;
 pub use crate::path::{PathError, SandboxPath};
+pub use crate::wall::{Check, CheckState, Wall};

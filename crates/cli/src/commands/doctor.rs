@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_native::Wall;
 use runner::{CallRequest, Declaration};
 use sandbox::{Check, CheckState};
 use serde_json::{Value, json};
@@ -65,14 +64,9 @@ async fn look(global: &Global, output: Output, interrupt: &Interrupt) -> Vec<Che
     match OneRunner::start(global, skills::catalog(Vec::new()), quiet, interrupt).await {
         Ok(one) => {
             if let Err(error) = one.runner.driver().reap().await {
-                let remedy = Some("end the processes that hold it, or restart the machine".to_owned());
                 let detail = CommandError::from(error).message;
-                checks.push(Check {
-                    name: "remains of earlier runs".into(),
-                    state: CheckState::Weak,
-                    detail,
-                    remedy,
-                });
+                let remedy = "end the processes that hold it, or restart the machine";
+                checks.push(Check::weak("remains of earlier runs", detail, remedy));
             }
             checks.extend(one.runner.driver().checks().await);
             checks.push(real_sandbox(&one, interrupt.token()).await);
@@ -80,6 +74,7 @@ async fn look(global: &Global, output: Output, interrupt: &Interrupt) -> Vec<Che
         }
         Err(error) => checks.push(Check {
             name: "driver".to_owned(),
+            wall: None,
             state: CheckState::Missing,
             detail: with_causes(&error),
             // Its own hint would be this command.
@@ -104,7 +99,7 @@ fn with_causes(error: &CommandError) -> String {
 
 /// What counts in the end: Python runs in a sandbox, by the way that tool calls take.
 async fn real_sandbox(one: &OneRunner, cancel: &CancellationToken) -> Check {
-    let name = "a real sandbox".to_owned();
+    let name = "a real sandbox";
     let begin = Instant::now();
     let args = json!({"language": "python", "code": "pass", "timeout": 30_000});
     let call = CallRequest::new(program::call(ToolName::CodeRun, args));
@@ -112,21 +107,15 @@ async fn real_sandbox(one: &OneRunner, cancel: &CancellationToken) -> Check {
         Ok(trigger) => one.call(&trigger, Declaration::default(), call, cancel).await,
         Err(error) => Err(error),
     };
-    let broken = |detail: String| Check {
-        name: name.clone(),
-        state: CheckState::Missing,
-        detail,
-        remedy: Some("see the lines above; `skillbox -vv code -c pass` shows the runner's log".to_owned()),
-    };
+    let remedy = "see the lines above; `skillbox -vv code -c pass` shows the runner's log";
+    let broken = |detail: String| Check::missing(name, detail, remedy);
     match answer {
         Err(error) => broken(with_causes(&error)),
         Ok(answer) => match (&answer.report.program, &answer.answer.result.error) {
-            (Some(ran), None) if ran.exit_code == 0 => Check {
+            (Some(ran), None) if ran.exit_code == 0 => Check::good(
                 name,
-                state: CheckState::Good,
-                detail: format!("ran `python3` and was removed again in {}", show_duration(begin.elapsed())),
-                remedy: None,
-            },
+                format!("ran `python3` and was removed again in {}", show_duration(begin.elapsed())),
+            ),
             (Some(ran), None) => broken(format!("`python3` ended with {}", ran.exit_code)),
             (_, error) => {
                 let told = error.clone().unwrap_or_else(|| "the call failed".to_owned());
@@ -145,31 +134,29 @@ fn for_dependencies() -> Vec<Check> {
         std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
     };
     let tool = match (found("uv"), found("pip3").or_else(|| found("pip"))) {
-        (Some(uv), _) => good("packages", format!("uv at {}", uv.display())),
-        (None, Some(pip)) => good("packages", format!("pip at {}; `uv` would be faster", pip.display())),
-        (None, None) if Path::new("/usr/lib/python3/dist-packages/pip").is_dir() => {
-            good("packages", "pip of /usr/bin/python3".to_owned())
+        (Some(uv), _) => Check::good("packages", format!("uv at {}", uv.display())),
+        (None, Some(pip)) => {
+            Check::good("packages", format!("pip at {}; `uv` would be faster", pip.display()))
         }
-        (None, None) => Check {
-            name: "packages".to_owned(),
-            state: CheckState::Weak,
-            detail: "there is no uv and no pip: skills with requirements will not run".to_owned(),
-            remedy: Some("install one: `apt-get install python3-pip`, or `pip install uv`".to_owned()),
-        },
+        (None, None) if Path::new("/usr/lib/python3/dist-packages/pip").is_dir() => {
+            Check::good("packages", "pip of /usr/bin/python3".to_owned())
+        }
+        (None, None) => Check::weak(
+            "packages",
+            "there is no uv and no pip: skills with requirements will not run",
+            "install one: `apt-get install python3-pip`, or `pip install uv`",
+        ),
     };
     let cache = match sandboxes::layer_cache() {
-        Ok(cache) if is_noexec(&cache) => Check {
-            name: "cache".to_owned(),
-            state: CheckState::Weak,
-            detail: format!(
-                "{} is mounted noexec: packages with compiled parts will not import",
-                cache.display()
-            ),
-            remedy: Some("mount it without noexec, or set XDG_CACHE_HOME to another place".to_owned()),
-        },
-        Ok(cache) => good("cache", cache.display().to_string()),
+        Ok(cache) if is_noexec(&cache) => Check::weak(
+            "cache",
+            format!("{} is mounted noexec: packages with compiled parts will not import", cache.display()),
+            "mount it without noexec, or set XDG_CACHE_HOME to another place",
+        ),
+        Ok(cache) => Check::good("cache", cache.display().to_string()),
         Err(error) => Check {
             name: "cache".into(),
+            wall: None,
             state: CheckState::Missing,
             detail: error.message,
             remedy: error.hint.map(String::from),
@@ -191,10 +178,6 @@ fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(file)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-fn good(name: &str, detail: String) -> Check {
-    Check { name: name.to_owned(), state: CheckState::Good, detail, remedy: None }
 }
 
 fn line(check: &Check) -> String {
@@ -221,7 +204,7 @@ fn entry(check: &Check) -> Value {
     if let Some(remedy) = &check.remedy {
         entry["remedy"] = json!(remedy);
     }
-    if let Some(wall) = Wall::ALL.iter().find(|wall| check.name == format!("wall `{}`", wall.name())) {
+    if let Some(wall) = check.wall {
         entry["wall"] = json!(wall.name());
     }
     entry
@@ -303,12 +286,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_to_do() {
-        let check = Check {
-            name: "wall `uids`".into(),
-            state: CheckState::Weak,
-            detail: "none".into(),
-            remedy: Some("install `uidmap`".into()),
-        };
+        let check = Check::lacking(sandbox::Wall::Uids, "none", "install `uidmap`");
         let plain = anstream::adapter::strip_str(&line(&check)).to_string();
         assert_eq!(plain, "weak    wall `uids`: none\n        → install `uidmap`\n");
         assert_eq!(entry(&check)["wall"], "uids");

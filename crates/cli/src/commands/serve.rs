@@ -28,6 +28,7 @@ use crate::{
     output::Output,
     sandboxes, skills,
     store::{self, Opened},
+    units::show_size,
 };
 
 pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
@@ -62,6 +63,11 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;
+    if let Some(memory) = driver.memory_for_all()
+        && let Some(warning) = overcommitted(command.max_sandboxes, config.limits.memory_bytes, memory)
+    {
+        output.warn(&warning);
+    }
     let layers = Arc::new(sandboxes::resolver(global, cache, target));
     let runner = Runner::new(Parts { driver, store: Arc::clone(&store), catalog, layers }, config);
     let config = server::Config {
@@ -92,6 +98,23 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let exit = end(&server, &mut signals).await;
     store.close().await;
     Ok(exit)
+}
+
+/// What is to be said where so many sandboxes are promised more memory than there is for all of them: then one may be ended
+/// for memory although it keeps to its own limit.
+fn overcommitted(sandboxes: u32, each: u64, all: u64) -> Option<String> {
+    let promised = u64::from(sandboxes).saturating_mul(each);
+    let fit = all / each.max(1);
+    (promised > all).then(|| {
+        format!(
+            "{sandboxes} sandboxes of {} may ask for {}, and all of them together get {}: when it is used up, programs are ended \
+             for memory within their own limits; `--max-sandboxes {}` keeps what it promises",
+            show_size(each),
+            show_size(promised),
+            show_size(all),
+            fit.max(1)
+        )
+    })
 }
 
 /// What happens beside requests: says when everything works, and makes dependencies ready before they are asked for.
@@ -274,6 +297,15 @@ mod tests {
         check(&["0.0.0.0:3"], "http://127.0.0.1:3");
         check(&["[::]:4"], "http://[::1]:4");
         check(&["unix:/a"], "http://localhost");
+    }
+
+    #[test]
+    fn more_memory_promised_than_there_is_is_said() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(overcommitted(10, GIB, 10 * GIB), None);
+        let warning = overcommitted(1000, GIB / 2, 21 * GIB).unwrap();
+        assert!(warning.contains("1000 sandboxes") && warning.contains("`--max-sandboxes 42`"), "{warning}");
+        assert!(overcommitted(1, GIB, 1).unwrap().contains("`--max-sandboxes 1`"));
     }
 
     #[test]

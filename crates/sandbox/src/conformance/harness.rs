@@ -77,7 +77,7 @@ pub(super) fn request(argv: Vec<String>) -> ExecRequest {
     let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     ExecRequest {
         argv,
-        env: [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")]
+        env: [("PATH", "/usr/local/bin:/usr/bin:/bin:/.skillbox/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")]
             .map(variable)
             .to_vec(),
         cwd: "/workspace".to_owned(),

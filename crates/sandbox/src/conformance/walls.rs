@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::files::tar;
-use super::harness::{blocked, blocked_with, destroy, exec, request, sandbox, spec, words};
-use crate::{Driver, Owner, Termination};
+use super::harness::{MIB, blocked, blocked_with, destroy, exec, limited, request, sandbox, spec, words};
+use crate::{Driver, Owner, Termination, Told, proc};
 
 /// What `persist.py` needs of the prelude is all of it.
 const PERSIST: &str = concat!(include_str!("attacks/prelude.py"), "\n", include_str!("attacks/persist.py"));
@@ -77,6 +77,37 @@ pub async fn root_directory(driver: &dyn Driver) {
 /// P4: what `/proc` and `/sys` say and take of the whole machine is masked.
 pub async fn masked_paths(driver: &dyn Driver) {
     attack(driver, include_str!("attacks/masked.py")).await;
+}
+
+/// P4: every file of `/proc` and `/sys` is one that somebody has looked at: the sandbox's own, made up from its limits, or
+/// covered.
+pub async fn what_is_told_of_the_machine_is_known(driver: &dyn Driver) {
+    let makes_up = driver.tells();
+    let settings: Vec<&str> = proc::SETTINGS.iter().map(|(name, _)| *name).collect();
+    let known = serde_json::json!({
+        "own": proc::OWN,
+        "made_up": proc::MADE_UP,
+        "settings": settings,
+        "hidden_settings": proc::HIDDEN_SETTINGS,
+        "makes_up": makes_up == Told::OfTheSandbox,
+    });
+    // The sandbox may use two and a half CPUs, of those that there are.
+    let (memory, cpu_millis) = (300 * MIB, 2500);
+    let there = std::thread::available_parallelism().expect("a number of CPUs").get();
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the machine's boot id");
+    let env = [
+        ("KNOWN", known.to_string()),
+        ("HOST_BOOT_ID", boot_id.trim().to_owned()),
+        ("MEMORY_KIB", (memory / 1024).to_string()),
+        ("CPUS", there.min(3).to_string()),
+    ];
+    let mut sandbox = limited(driver, |limits| {
+        limits.memory_bytes = memory;
+        limits.cpu_millis = cpu_millis;
+    })
+    .await;
+    blocked_with(&mut sandbox, include_str!("attacks/told.py"), &env).await;
+    destroy(sandbox).await;
 }
 
 /// P1, P3: no file, socket, path or secret of the host, with files that the test really makes there.

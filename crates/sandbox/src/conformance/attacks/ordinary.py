@@ -57,6 +57,20 @@ def main():
     def _():
         return same(os.waitstatus_to_exitcode(os.system("exit 3")), 3)
 
+    @works("a terminal of its own")
+    def _():
+        main, other = os.openpty()
+        os.write(other, b"x\n")
+        return same((os.read(main, 10), os.isatty(other)), (b"x\r\n", True))
+
+    @works("names of services and protocols")
+    def _():
+        return same((socket.getservbyname("https"), socket.getprotobyname("tcp")), (443, 6))
+
+    @works("its own name")
+    def _():
+        return same(socket.gethostbyname(socket.gethostname()), "127.0.0.1")
+
     @works("threads")
     def _():
         with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -26,6 +26,10 @@ is nohup "$(nohup echo kept 2>/dev/null)" kept
 is timeout "$(timeout 0.2 sleep 5; echo $?)" 124
 is date "$(date -u -d @0 +%Y)" 1970
 is umask "$(umask 077; touch /tmp/u; stat -c %a /tmp/u)" 600
+is python "$(python -c 'import sys; print(sys.version_info[0])')" 3
+is python-with-arguments "$(python - "a b" <<<"import sys; print(sys.argv[1])")" "a b"
+if command -v lscpu >/dev/null; then is lscpu "$(lscpu | grep -c "^CPU(s):")" 1; fi
+if command -v script >/dev/null; then is script "$(script -qec "echo in a terminal" /dev/null | tr -d "\r")" "in a terminal"; fi
 if command -v git >/dev/null; then
     is git "$(cd /workspace && git init -q repo 2>/dev/null && cd repo && echo a > a && git add a &&
         git -c user.name=a -c user.email=a@b commit -qm first && git log --format=%s)" first

@@ -35,6 +35,7 @@ attack("file anywhere", everywhere)
 
 # Of several mounts on one place only the last can be reached.
 mounts = {line.split()[4]: line.split() for line in open("/proc/self/mountinfo")}
+kind_of = {point: fields[fields.index("-") + 1] for point, fields in mounts.items()}
 # Whether the driver makes all mounts itself. If not, a mount that nobody can write to may lack nosuid and nodev.
 OWN_MOUNTS = globals().get("OWN_MOUNTS", True)
 for fields in mounts.values():
@@ -54,14 +55,16 @@ for fields in mounts.values():
         check(f"mount {point} is out of reach", not os.path.lexists(point), " ".join(fields))
         continue
     # Processes write below their own directory of /proc; what is the machine's there is another case.
-    if not inside(point) and not device and point != "/proc":
+    # Terminals are devices, and nothing else can be made where they are: see `file in /dev/pts`.
+    terminals = kind_of[point] == "devpts"
+    if not inside(point) and not device and not terminals and point != "/proc":
         check(f"mount {point} is read-only", "ro" in options, " ".join(fields))
-    if OWN_MOUNTS or "rw" in options and not device:
+    if OWN_MOUNTS or "rw" in options and not device and not terminals:
         check(f"mount {point} is nosuid", "nosuid" in options, " ".join(fields))
-        check(f"mount {point} is nodev", "nodev" in options or device, " ".join(fields))
+        check(f"mount {point} is nodev", "nodev" in options or device or terminals, " ".join(fields))
 
-# By what they are and not only by name: null, zero, full, random, urandom.
-HARMLESS = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}
+# By what they are and not only by name: null, zero, full, random, urandom; and what opens a terminal of one's own.
+HARMLESS = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)} | {os.makedev(5, 2)}
 nodes = []
 for top, directories, files in os.walk("/dev"):
     for name in files:
