@@ -27,6 +27,8 @@ mod octavus;
 #[cfg(test)]
 mod pack;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod podman;
 #[cfg(test)]
 mod readme;

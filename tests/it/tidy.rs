@@ -18,11 +18,11 @@ const RESERVED: [(&str, &[&str]); 19] = [
     // Only one store knows AWS.
     ("aws-config", &["artifact-s3"]),
     ("aws-sdk-s3", &["artifact-s3", "bench"]),
-    // Only the server knows HTTP.
+    // Only the server knows HTTP; and what stands between package tools and the index.
     ("axum", &["server"]),
     ("prometheus-client", &["server"]),
-    ("hyper", &["server"]),
-    ("hyper-util", &["server"]),
+    ("hyper", &["layer", "server"]),
+    ("hyper-util", &["layer", "server"]),
     ("tower", &["server"]),
     ("tower-http", &["server"]),
     // What is pure stays pure, and what runs as PID 1 stays small.
@@ -42,18 +42,18 @@ const RESERVED: [(&str, &[&str]); 19] = [
             "skill-test",
         ],
     ),
-    ("futures-util", &["bench", "driver-docker", "runner", "sandbox", "server"]),
+    ("futures-util", &["bench", "driver-docker", "layer", "runner", "sandbox", "server"]),
     // Only its driver, and what measures it, talks to a Docker daemon.
     ("bollard", &["bench", "driver-docker"]),
-    // Fetches inputs by URL.
-    ("reqwest", &["server"]),
+    // Fetches inputs by URL, and pages and files of the package index.
+    ("reqwest", &["layer", "server"]),
     // System calls are for those who need them.
     ("libc", &["driver-native", "init"]),
-    ("landlock", &["init"]),
+    ("landlock", &["init", "layer"]),
     ("rustix", &["cli", "driver-docker", "driver-native", "init", "layer"]),
-    // Each format has one reader; `skill` only writes with this one.
+    // Each format has one reader; `skill` only writes with this one, and `layer` reads the metadata of wheels.
     ("serde_yaml", &["skill", "skill-test"]),
-    ("zip", &["skill"]),
+    ("zip", &["layer", "skill"]),
     // The command line is the binary's.
     ("clap", &["bench", "cli"]),
     ("anyhow", &["bench", "cli"]),

@@ -3,8 +3,8 @@
 //! Only glue: arguments become options, one command runs, and what it ends with becomes an exit code. This crate is the
 //! only place that names a concrete driver and a concrete store. Work is done by the crates below it.
 //!
-//! The process has one special role: under the launcher's hidden command it must not have started a thread, so that is
-//! looked at before anything else.
+//! The process has two special roles under hidden commands, the launcher and the room of package tools. In neither it may
+//! have started a thread, so that is looked at before anything else.
 
 mod args;
 mod commands;
@@ -32,6 +32,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == driver_native::LAUNCHER_COMMAND) {
         return driver_native::run_launcher();
+    }
+    if std::env::args_os().nth(1).is_some_and(|first| first == layer::ROOM_COMMAND) {
+        return layer::run_room();
     }
     commands::main()
 }

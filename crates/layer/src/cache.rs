@@ -27,7 +27,7 @@ use tokio::time;
 use crate::{content, error::LayerError, lock::LockedPackage};
 
 /// Version of everything that a key stands for: layout, manifest, and how content is made. Part of every key.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # Dependencies of skills, made by skillbox. All of it can be removed and will be made again.\n";
@@ -45,6 +45,12 @@ pub(crate) struct Manifest {
     pub(crate) platform: String,
     /// Name and version of what installed it.
     pub(crate) tool: String,
+    /// Where its packages come from, without credentials.
+    pub(crate) index: Vec<String>,
+    /// Whether all sources have byte code, as far as they compile.
+    pub(crate) compiled: bool,
+    /// When it was made, in RFC 3339.
+    pub(crate) made: String,
     pub(crate) requirements: Vec<String>,
     /// The lock.
     pub(crate) packages: Vec<LockedPackage>,
@@ -132,7 +138,7 @@ impl Cache {
             .map_err(io_error("create a directory in", &building))?
             .keep();
         let build = Build { directory };
-        for directory in [build.content(), build.empty(), build.temporary()] {
+        for directory in [build.content(), build.empty(), build.temporary(), build.work(), build.wheels()] {
             fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
         }
         // `tempfile` makes a private directory; the layer in it becomes readable with the rename, not before.
@@ -207,6 +213,16 @@ impl Build {
     /// `TMPDIR` of the tools: on the same disk, watched, and removed.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.directory.join("tmp")
+    }
+
+    /// What the runner and the tools exchange.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.directory.join("work")
+    }
+
+    /// Wheels as they came; for the runner alone.
+    pub(crate) fn wheels(&self) -> PathBuf {
+        self.directory.join("wheels")
     }
 
     pub(crate) fn directory(&self) -> &Path {

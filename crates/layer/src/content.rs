@@ -1,12 +1,11 @@
 //! The files of a layer: checked, freed of what depends on this host, sealed.
 //!
 //! What the tools unpack comes from strangers. It is never executed on the host, and what a file system could do
-//! with it (links, devices, setuid bits) is taken away here. `.pth` files stay and do nothing: Python reads them in
-//! site directories only, and a layer is put on the sandbox's `PYTHONPATH`, which is not one.
+//! with it (links, devices, setuid bits) is taken away here.
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown},
     path::Path,
 };
 
@@ -16,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::LayerError;
 
 /// Bound on the number of files and directories of a layer; a large scientific set has a tenth of it.
-const MAX_ENTRIES: u64 = 300_000;
+const MAX_ENTRIES: u64 = 100_000;
 
 /// Bound on the depth of directories, since walking recurses.
 const MAX_DEPTH: usize = 64;
@@ -30,26 +29,25 @@ pub(crate) struct Inspected {
     pub(crate) bytes: u64,
 }
 
-/// Refuses what a layer may not hold, and removes what depends on this host: foreign byte code, paths of the
-/// host's interpreter in scripts.
+/// Refuses what a layer may not hold, and removes foreign byte code.
 pub(crate) fn inspect(root: &Path, limit: u64) -> Result<Inspected, LayerError> {
-    // uv leaves this file behind in a target directory.
-    match fs::remove_file(root.join(".lock")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &root.join(".lock"))(error));
-        }
-        _ => {}
-    }
-    neutralize_scripts(&root.join("bin"))?;
     let mut walk = Walk { root, limit, hash: Sha256::new(), bytes: 0, entries: 0 };
     walk.directory(root, 0)?;
     Ok(Inspected { digest: HEXLOWER.encode(&walk.hash.finalize()), bytes: walk.bytes })
 }
 
-/// Makes everything read-only, and nothing setuid: files 0444 or 0555, directories 0555.
+/// Makes everything read-only, and nothing setuid: files 0444 or 0555, directories 0555. Where tools ran as another
+/// user, nothing stays that user's.
 pub(crate) fn seal(directory: &Path) -> Result<(), LayerError> {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        lchown(directory, Some(0), Some(0)).map_err(io_error("change the owner of", directory))?;
+    }
     for path in children(directory)? {
         let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
+        if uid.is_root() && !metadata.is_dir() {
+            lchown(&path, Some(0), Some(0)).map_err(io_error("change the owner of", &path))?;
+        }
         if metadata.is_dir() {
             seal(&path)?;
         } else {
@@ -168,31 +166,6 @@ impl Walk<'_> {
     }
 }
 
-/// Console scripts start with the path of the interpreter that installed them, which is no business of a sandbox.
-fn neutralize_scripts(bin: &Path) -> Result<(), LayerError> {
-    // A `bin` that is a link or missing is left to the walk.
-    if !fs::symlink_metadata(bin).is_ok_and(|metadata| metadata.is_dir()) {
-        return Ok(());
-    }
-    for path in children(bin)? {
-        if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
-            continue;
-        }
-        let text = fs::read(&path).map_err(io_error("read", &path))?;
-        let Some(end) = text.iter().position(|byte| *byte == b'\n') else { continue };
-        let first = String::from_utf8_lossy(&text[..end]);
-        if text.starts_with(b"#!/bin/sh\n'''exec'") {
-            // The form for interpreters with long paths: it has the path on its second line, and cannot work inside.
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
-        } else if first.starts_with("#!") && first.contains("python") {
-            let mut changed = b"#!/usr/bin/env python3".to_vec();
-            changed.extend_from_slice(&text[end..]);
-            fs::write(&path, changed).map_err(io_error("write", &path))?;
-        }
-    }
-    Ok(())
-}
-
 fn children(directory: &Path) -> Result<Vec<std::path::PathBuf>, LayerError> {
     let entries = fs::read_dir(directory).map_err(io_error("list", directory))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_error("list", directory))).collect()
@@ -260,27 +233,16 @@ mod tests {
     fn the_digest_tells_trees_apart_and_ignores_byte_code() {
         let plain = digest(&tree(&[("ab", "c"), ("d", "")]));
         assert_eq!(plain, digest(&tree(&[("d", ""), ("ab", "c")])));
-        assert_eq!(
-            plain,
-            digest(&tree(&[("d", ""), ("ab", "c"), ("__pycache__/x.pyc", "evil"), (".lock", "")]))
-        );
+        assert_eq!(plain, digest(&tree(&[("d", ""), ("ab", "c"), ("__pycache__/x.pyc", "evil")])));
         assert_ne!(plain, digest(&tree(&[("a", "bc"), ("d", "")])));
         assert_ne!(plain, digest(&tree(&[("ab", "c"), ("d/e", "")])));
     }
 
     #[test]
-    fn foreign_byte_code_and_host_paths_are_removed() {
-        let root = tree(&[
-            ("pkg/__pycache__/x.cpython-311.pyc", "evil"),
-            ("bin/tool", "#!/home/someone/.venv/bin/python3\nprint(1)\n"),
-            ("bin/long", "#!/bin/sh\n'''exec' \"/home/someone/python3\" \"$0\" \"$@\"\n' '''\n"),
-            ("bin/other", "#!/bin/sh\necho\n"),
-        ]);
+    fn foreign_byte_code_is_removed() {
+        let root = tree(&[("pkg/__pycache__/x.cpython-311.pyc", "evil"), ("pkg/x.py", "")]);
         inspect(root.path(), LIMIT).unwrap();
-        assert!(!root.path().join("pkg/__pycache__").exists() && !root.path().join("bin/long").exists());
-        let read = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
-        assert_eq!(read("bin/tool"), "#!/usr/bin/env python3\nprint(1)\n");
-        assert_eq!(read("bin/other"), "#!/bin/sh\necho\n");
+        assert!(!root.path().join("pkg/__pycache__").exists());
     }
 
     #[test]

@@ -71,10 +71,32 @@ pub enum LayerError {
         version: String,
     },
     /// It took too long.
-    #[error("the dependencies were not ready after {} s", after.as_secs())]
+    #[error("the dependencies were not ready after {} s{}", after.as_secs(), waited(package.as_deref()))]
     TimedOut {
         /// The limit.
         after: Duration,
+        /// What the index was being waited for.
+        package: Option<String>,
+    },
+    /// The index, or a host that its page names, did not give what was asked for.
+    #[error("cannot get `{package}`: {reason}")]
+    Index {
+        /// What was asked for.
+        package: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// No room can be made in which pip or uv could run without harm.
+    #[error("there is no safe place to run a package tool: {reason}")]
+    Wall {
+        /// What this machine does not give.
+        reason: String,
+    },
+    /// The operator's settings for the index cannot be used.
+    #[error("the settings for the package index cannot be used: {reason}")]
+    Settings {
+        /// Why.
+        reason: String,
     },
     /// The layer would be larger than the limit.
     #[error("the dependencies are larger than the limit of {} MiB", limit / (1024 * 1024))]
@@ -103,6 +125,13 @@ pub enum LayerError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// No byte code could be made, for a reason that is not in the packages.
+    #[error("the dependencies cannot be compiled")]
+    Compile {
+        /// Why.
+        #[source]
+        source: crate::compile::CompileError,
     },
     /// The file system refused.
     #[error("cannot {action} `{}`", path.display())]
@@ -136,6 +165,12 @@ impl LayerError {
             }
             Self::TooLarge { .. } => Some("Require fewer or smaller packages, or raise the limit.".to_owned()),
             Self::UnsafeCache { path } => Some(format!("Run `chmod go-w {}`, or name another cache.", path.display())),
+            Self::Index { .. } => Some("Try again later, or ask who runs the index.".to_owned()),
+            Self::TimedOut { .. } => Some("Try again later, or raise the time limit for dependencies.".to_owned()),
+            Self::Wall { .. } => Some(
+                "The runner needs namespaces or Landlock of kernel 6.7 for this; `skillbox doctor` says what is missing."
+                    .to_owned(),
+            ),
             Self::PythonMismatch { .. } => {
                 Some("Widen requires-python, or use a sandbox with another Python.".to_owned())
             }
@@ -168,6 +203,10 @@ impl LayerError {
 
 fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn waited(package: Option<&str>) -> String {
+    package.map_or_else(String::new, |package| format!("; the index still had to send `{package}`"))
 }
 
 fn failed(package: Option<&str>, reason: &str) -> String {

@@ -55,6 +55,9 @@ fn recognize(flat: &str, target: &Target) -> Option<(Option<String>, String)> {
     if let Some(package) = word_before(flat, " was not found in the provided package locations") {
         return Some((named(&package), "the index has no package of that name".to_owned()));
     }
+    if let Some(package) = word_after(flat, "there are no versions of") {
+        return Some((named(&package), format!("the index has no version of it, or {}", no_wheel())));
+    }
     if let Some(package) = word_after(flat, "there is no version of") {
         return Some((named(&package), "the index does not have that version".to_owned()));
     }
@@ -126,7 +129,7 @@ fn named(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| cut(word))
 }
 
-fn bare(word: &str) -> String {
+pub(crate) fn bare(word: &str) -> String {
     word.split(['=', '<', '>', '!', '~']).next().unwrap_or(word).to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! Running pip, uv and the compiler of byte code on the host.
+//! Running a program to its end: a room, in which pip or uv are.
 //!
 //! Invariants: a program never outlives the future that runs it (its whole process group is killed when the future
 //! is dropped), its output is bounded in memory, and what it writes is watched while it writes, so that a wheel that
@@ -6,6 +6,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -29,11 +30,13 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// A grandchild may hold the pipes open after the tool has ended; its output is not waited for longer than this.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Where and with what a program runs.
+/// What runs, where and with what.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Program {
+    pub(crate) argv: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
-    /// An empty directory: Python looks for modules in the working directory.
+    /// Nothing where there is none.
+    pub(crate) stdin: Option<OwnedFd>,
     pub(crate) directory: PathBuf,
     /// All that the program writes is below this.
     pub(crate) watched: PathBuf,
@@ -46,21 +49,24 @@ pub(crate) struct Room {
 /// A program that has ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    pub(crate) success: bool,
+    /// Nothing where a signal ended it.
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 /// Runs a program to its end.
-pub(crate) async fn run(argv: &[OsString], room: &Room) -> Result<Finished, LayerError> {
-    let [program, arguments @ ..] = argv else { return Err(io_error("start", Path::new(""), empty())) };
+pub(crate) async fn run(asked: Program) -> Result<Finished, LayerError> {
+    let [program, arguments @ ..] = &asked.argv[..] else {
+        return Err(io_error("start", Path::new(""), empty()));
+    };
     let failed = |source| io_error("start", Path::new(program), source);
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(room.environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(&room.directory)
-        .stdin(Stdio::null())
+        .envs(asked.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(&asked.directory)
+        .stdin(asked.stdin.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -73,7 +79,7 @@ pub(crate) async fn run(argv: &[OsString], room: &Room) -> Result<Finished, Laye
     let status = {
         let mut drained =
             std::pin::pin!(async { tokio::join!(stdout.drain(streams.0), stderr.drain(streams.1)) });
-        let mut watch = std::pin::pin!(watch(room));
+        let mut watch = std::pin::pin!(watch(&asked.watched, asked.allowance, asked.limit));
         let mut open = true;
         let status = loop {
             tokio::select! {
@@ -90,19 +96,26 @@ pub(crate) async fn run(argv: &[OsString], room: &Room) -> Result<Finished, Laye
         }
         status
     };
-    Ok(Finished { success: status.success(), stdout: stdout.text(), stderr: stderr.text() })
+    Ok(Finished { code: status.code(), stdout: stdout.text(), stderr: stderr.text() })
+}
+
+impl Finished {
+    /// Whether it ended well.
+    pub(crate) fn success(&self) -> bool {
+        self.code == Some(0)
+    }
 }
 
 /// Ends only by finding too much.
-async fn watch(room: &Room) -> LayerError {
+async fn watch(watched: &Path, allowance: u64, limit: u64) -> LayerError {
     loop {
         time::sleep(WATCH_INTERVAL).await;
-        let directory = room.watched.clone();
+        let directory = watched.to_owned();
         // A walk that fails because a file has just gone tells nothing; the next one will.
         if let Ok(size) = tokio::task::spawn_blocking(move || content::size(&directory)).await
-            && size > room.allowance
+            && size > allowance
         {
-            return LayerError::TooLarge { limit: room.limit };
+            return LayerError::TooLarge { limit };
         }
     }
 }
@@ -159,27 +172,24 @@ mod tests {
 
     use super::*;
 
-    fn room(directory: &Path, limit: u64) -> Room {
-        let environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
-        Room {
-            environment,
+    fn sh(script: &str, directory: &Path, allowance: u64) -> Program {
+        Program {
+            argv: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            stdin: None,
             directory: directory.to_owned(),
             watched: directory.to_owned(),
-            allowance: limit,
+            allowance,
             limit: 7,
         }
-    }
-
-    fn sh(script: &str) -> Vec<OsString> {
-        ["/bin/sh", "-c", script].map(OsString::from).to_vec()
     }
 
     #[tokio::test]
     async fn the_end_of_a_flood_is_kept() {
         let temporary = tempfile::tempdir().unwrap();
         let script = "head -c 5000000 /dev/zero | tr '\\0' x >&2; echo the end >&2; echo out; exit 3";
-        let finished = run(&sh(script), &room(temporary.path(), 1 << 30)).await.unwrap();
-        assert!(!finished.success);
+        let finished = run(sh(script, temporary.path(), 1 << 30)).await.unwrap();
+        assert_eq!(finished.code, Some(3));
         assert_eq!(finished.stdout, "out\n");
         assert!(finished.stderr.len() <= KEPT_OUTPUT && finished.stderr.ends_with("the end\n"));
     }
@@ -188,7 +198,7 @@ mod tests {
     async fn too_much_on_disk_ends_the_program() {
         let temporary = tempfile::tempdir().unwrap();
         let script = "head -c 3000000 /dev/zero > big; exec tail -f /dev/null";
-        let error = run(&sh(script), &room(temporary.path(), 1_000_000)).await.unwrap_err();
+        let error = run(sh(script, temporary.path(), 1_000_000)).await.unwrap_err();
         assert!(matches!(error, LayerError::TooLarge { limit: 7 }), "{error}");
     }
 
@@ -196,11 +206,10 @@ mod tests {
     async fn a_dropped_future_kills_the_whole_group() {
         let temporary = tempfile::tempdir().unwrap();
         let script = "tail -f /dev/null & echo $! > pid; wait";
-        let room = room(temporary.path(), 1 << 30);
-        let argv = sh(script);
+        let program = sh(script, temporary.path(), 1 << 30);
         let file = temporary.path().join("pid");
         let pid = tokio::select! {
-            finished = run(&argv, &room) => panic!("it ended: {finished:?}"),
+            finished = run(program) => panic!("it ended: {finished:?}"),
             pid = async {
                 loop {
                     match fs::read_to_string(&file) {
@@ -224,8 +233,8 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let script = "tail -f /dev/null & echo $!";
         let started = Instant::now();
-        let finished = run(&sh(script), &room(temporary.path(), 1 << 30)).await.unwrap();
-        assert!(finished.success && started.elapsed() < Duration::from_secs(8));
+        let finished = run(sh(script, temporary.path(), 1 << 30)).await.unwrap();
+        assert!(finished.success() && started.elapsed() < Duration::from_secs(8));
         let pid = Pid::from_raw(finished.stdout.trim().parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
     }

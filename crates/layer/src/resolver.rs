@@ -12,7 +12,8 @@
 use std::{
     env,
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -22,14 +23,17 @@ use tokio::{task, time};
 
 use crate::{
     cache::{Build, Cache, FORMAT, Manifest},
+    commands,
+    compile::{Compiler, compile},
     content, environment,
     error::LayerError,
+    index::{Mirror, Offers, Settings},
     lock::{apply_hashes, render},
-    process::{Room, run},
-    python::Target,
+    python::{PythonVersion, Target},
     requirement::Requirement,
     requirements::{Requirements, parse},
-    tool::{Tool, ToolChoice},
+    room::Room,
+    tool::{FindError, Tool, ToolChoice},
 };
 
 /// What a build may hold for a time, as a multiple of the layer: pip keeps the wheels, unpacks into a temporary
@@ -54,12 +58,16 @@ pub struct Config {
     pub size_limit: u64,
     /// Longest time for one layer, waiting for others included.
     pub timeout: Duration,
-    /// The variables of which those that pip and uv need are passed on; the rest is never seen by them.
+    /// The operator's variables: where the index is, how it is reached, and on which path pip and uv are. The tools see
+    /// none of them.
     pub environment: Vec<(OsString, OsString)>,
+    /// An executable that gives [`ROOM_COMMAND`](crate::ROOM_COMMAND) to [`run_room`](crate::run_room); this process's own
+    /// if there is none.
+    pub launcher: Option<PathBuf>,
 }
 
 impl Config {
-    /// The defaults: any tool, online, 1 GiB, 10 minutes, the environment of this process.
+    /// The defaults: any tool, online, 1 GiB, 5 minutes, the environment and the executable of this process.
     pub fn new(cache: PathBuf, target: Target) -> Self {
         Self {
             cache,
@@ -67,8 +75,9 @@ impl Config {
             policy: Policy::Online,
             tool: ToolChoice::Any,
             size_limit: 1024 * 1024 * 1024,
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_secs(300),
             environment: env::vars_os().collect(),
+            launcher: None,
         }
     }
 }
@@ -82,13 +91,16 @@ pub enum Policy {
     Offline,
 }
 
-/// The dependencies of a skill, ready to be mounted read-only and put on `PYTHONPATH`.
+/// The dependencies of a skill, ready to be mounted read-only and to be Python's `PYTHONUSERBASE`: what is there comes
+/// after the standard library and before the image's packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// sha256 of the content, in hex. Equal content has an equal digest.
     pub digest: String,
-    /// The directory with the packages.
+    /// The directory to be mounted: what Python calls a user base, with packages in [`Layer::site`] and commands in `bin`.
     pub directory: PathBuf,
+    /// Where the packages are in it: `lib/python3.11/site-packages`.
+    pub site: String,
     /// What is in it, sorted by name, dependencies of dependencies included.
     pub packages: Vec<Package>,
 }
@@ -143,6 +155,7 @@ pub fn default_cache(variables: &[(OsString, OsString)]) -> Option<PathBuf> {
 pub struct Resolver {
     config: Config,
     cache: Cache,
+    settings: Settings,
 }
 
 impl Resolver {
@@ -150,13 +163,16 @@ impl Resolver {
     pub fn new(config: Config) -> Self {
         let cache = Cache::new(config.cache.clone());
         cache.sweep();
-        Self { config, cache }
+        let settings = Settings::of(&config.environment);
+        Self { config, cache, settings }
     }
 
-    /// The layer for these requirements: from the cache, or made now. `None` when nothing is required.
+    /// The layer for these requirements: from the cache, or made now. `None` when nothing is required. Without a compiler
+    /// the layer has no byte code.
     pub async fn resolve(
         &self,
         requirements: &Requirements,
+        compiler: Option<&dyn Compiler>,
         progress: &Progress<'_>,
     ) -> Result<Option<Layer>, LayerError> {
         if let Some(requires) = &requirements.requires_python
@@ -177,17 +193,26 @@ impl Resolver {
             return Err(LayerError::NotCached { missing: labels(&requirements) });
         }
         let after = self.config.timeout;
-        time::timeout(after, self.build(&key, &requirements, progress))
+        // Outlives the build, so that a build that is late can say what it waited for.
+        let mirror = OnceLock::new();
+        time::timeout(after, self.build(&key, &requirements, compiler, &mirror, progress))
             .await
-            .unwrap_or(Err(LayerError::TimedOut { after }))
+            .unwrap_or_else(|_| {
+                let package = mirror.get().and_then(|mirror: &Arc<Mirror>| mirror.pending());
+                Err(LayerError::TimedOut { after, package })
+            })
             .map(Some)
     }
 
-    /// What a layer depends on. The tool is no part of it: both give what the requirements ask for.
+    /// What a layer depends on: also where its packages come from, since the same name may be another's elsewhere. The
+    /// tool is no part of it: both give what the requirements ask for.
     fn key(&self, requirements: &[Requirement]) -> String {
         let mut hash = Sha256::new();
         let Target { version, platform, .. } = &self.config.target;
         hash.update(format!("skillbox layer {FORMAT}\npython {version}\nplatform {platform}\n"));
+        for name in self.settings.names() {
+            hash.update(format!("index {name}\n"));
+        }
         for requirement in requirements {
             hash.update(format!("{requirement} {}\n", requirement.hashes.join(" ")));
         }
@@ -198,7 +223,8 @@ impl Resolver {
         Ok(self.cache.read(key)?.map(|(manifest, directory)| {
             let packages = manifest.packages.into_iter();
             let packages = packages.map(|package| Package { name: package.name, version: package.version });
-            Layer { digest: manifest.digest, directory, packages: packages.collect() }
+            let site = site(self.config.target.version);
+            Layer { digest: manifest.digest, directory, site, packages: packages.collect() }
         }))
     }
 
@@ -206,6 +232,8 @@ impl Resolver {
         &self,
         key: &str,
         requirements: &[Requirement],
+        compiler: Option<&dyn Compiler>,
+        mirror: &OnceLock<Arc<Mirror>>,
         progress: &Progress<'_>,
     ) -> Result<Layer, LayerError> {
         let wanted = labels(requirements);
@@ -217,13 +245,16 @@ impl Resolver {
             return Ok(layer);
         }
         let build = self.cache.start(key, &lock)?;
-        let room = self.room(&build);
+        let site = site(self.config.target.version);
+        let room = self.room(&build)?;
+        let _once = mirror.set(Arc::clone(&room.mirror)).is_err();
         let target = &self.config.target;
 
         progress(Event { step: Step::Resolving, packages: &wanted });
-        let tool = match Tool::find(self.config.tool, target, &room).await {
+        let tool = match Tool::find(self.config.tool, target, &self.config.environment, &room).await {
             Ok(tool) => tool,
-            Err(tried) => return Err(LayerError::NoTool { wanted, tried }),
+            Err(FindError::None(tried)) => return Err(LayerError::NoTool { wanted, tried }),
+            Err(FindError::Layer(error)) => return Err(error),
         };
         let lines: Vec<String> = requirements.iter().map(ToString::to_string).collect();
         let mut packages = tool.lock(&lines, target, &room).await?;
@@ -233,15 +264,22 @@ impl Resolver {
             packages.iter().map(|package| format!("{}=={}", package.name, package.version)).collect();
         progress(Event { step: Step::Installing, packages: &names });
         if !packages.is_empty() {
-            tool.install(&render(&packages), &build.content(), target, &room).await?;
+            tool.install(&render(&packages), &build.content().join(&site), target, &room).await?;
         }
         let (content, limit) = (build.content(), self.config.size_limit);
-        let inspected = blocking(move || content::inspect(&content, limit)).await?;
+        let inspected = blocking(move || {
+            // First that no link leads anywhere: what follows writes with the runner's own rights.
+            content::inspect(&content, limit)?;
+            commands::arrange(&content, &content.join(site))?;
+            content::inspect(&content, limit)
+        })
+        .await?;
 
         progress(Event { step: Step::Compiling, packages: &names });
-        if let Some(interpreter) = tool.interpreter() {
-            compile(interpreter, &build.content(), &room).await?;
-        }
+        let compiled = match compiler {
+            Some(compiler) => compile(compiler, &build.content(), target.version).await? == 0,
+            None => false,
+        };
         let content = build.content();
         blocking(move || content::seal(&content)).await?;
 
@@ -253,6 +291,9 @@ impl Resolver {
             python: target.version.to_string(),
             platform: target.platform.to_string(),
             tool: tool.name.clone(),
+            index: self.settings.names(),
+            compiled,
+            made: jiff::Timestamp::now().to_string(),
             requirements: lines,
             packages,
         };
@@ -273,32 +314,32 @@ impl Resolver {
         })
     }
 
-    fn room(&self, build: &Build) -> Room {
+    fn room(&self, build: &Build) -> Result<Room, LayerError> {
         let mut environment = environment::for_tools(&self.config.environment);
-        environment.push(("TMPDIR".into(), build.temporary().into()));
-        Room {
+        for name in ["HOME", "TMPDIR"] {
+            environment.push((name.into(), build.temporary().into()));
+        }
+        // pip needs the wheel for its hash where the index tells none.
+        let mirror = Mirror::new(self.settings.clone(), build.wheels(), Offers::Hashed);
+        Ok(Room {
+            launcher: self.config.launcher.clone().unwrap_or_else(|| "/proc/self/exe".into()),
             environment,
             directory: build.empty(),
+            work: build.work(),
+            reads: Mutex::default(),
+            writes: vec![build.content(), build.temporary(), build.work()],
             watched: build.directory().to_owned(),
             allowance: self.config.size_limit.saturating_mul(BUILD_FACTOR).saturating_add(BUILD_EXTRA),
             limit: self.config.size_limit,
-        }
+            timeout: self.config.timeout,
+            mirror: Arc::new(mirror.map_err(|reason| LayerError::Settings { reason })?),
+            shared: Mutex::default(),
+        })
     }
 }
 
-/// Makes byte code beside the sources, so that a sandbox, where all of this is read-only, need not.
-///
-/// Compiling parses and never imports: `-I -S` keeps the working directory, the layer and site packages off the
-/// path of the compiling interpreter, so that a package with a module named like one of the standard library is not
-/// loaded in its place. Unchecked hashes, because timestamps may change on the way into a sandbox. Files that do not
-/// compile are common (templates, tests for other versions) and no failure; without byte code a module still works.
-async fn compile(interpreter: &Path, content: &Path, room: &Room) -> Result<(), LayerError> {
-    let mut argv: Vec<OsString> = vec![interpreter.into()];
-    argv.extend(["-I", "-S", "-m", "compileall", "-q", "-q", "-f", "-j", "0"].map(OsString::from));
-    // Without it the byte code would name the build directory of this host.
-    argv.extend(["-d", "layer", "--invalidation-mode", "unchecked-hash"].map(OsString::from));
-    argv.push(content.into());
-    run(&argv, room).await.map(drop)
+fn site(version: PythonVersion) -> String {
+    format!("lib/python{version}/site-packages")
 }
 
 fn labels(requirements: &[Requirement]) -> Vec<String> {
@@ -306,7 +347,7 @@ fn labels(requirements: &[Requirement]) -> Vec<String> {
 }
 
 /// Work on files, away from the threads that serve tasks.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LayerError> + Send + 'static,
 ) -> Result<T, LayerError> {
     match task::spawn_blocking(work).await {

@@ -1,8 +1,9 @@
 //! uv and pip: how each is found and what it is asked to do.
 //!
 //! Both are asked the same two things: to resolve requirements into a lock with hashes, and to unpack what the lock
-//! names into a directory. Both are told in every command to take wheels only, so that nothing of a package runs on
-//! the host: unpacking a wheel executes no code of it, building a source package would.
+//! names into a directory. Both are told in every command to take wheels only, so that nothing of a package runs:
+//! unpacking a wheel executes no code of it, building a source package would. Both run in a [`Room`], where they see one
+//! index, and no settings of anybody.
 //!
 //! pip evaluates markers and tags with the interpreter that runs it, so it always runs in the target's interpreter:
 //! as `python -m pip`, or as another pip with `--python`.
@@ -10,17 +11,28 @@
 use std::{
     ffi::OsString,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::{
-    environment::find_program,
+    environment::{find_program, find_programs},
     error::LayerError,
     failure::explain,
+    index::Fault,
     lock::{LockedPackage, read_pip, read_uv},
-    process::{Room, run},
     python::Target,
+    requirement::normalize,
+    room::Room,
 };
+
+/// Variables of whoever runs the runner; its path says where the tools are.
+type Variables = [(OsString, OsString)];
+
+/// Bound on a lock or report of a tool.
+const MAX_OUTPUT: u64 = 64 * 1024 * 1024;
 
 /// The first pip that can report what it would install, and the first that takes `--python`.
 const PIP_WITH_REPORT: (u32, u32) = (22, 2);
@@ -55,28 +67,42 @@ enum Kind {
 
 impl Tool {
     /// The tool to use, or what was tried.
-    pub(crate) async fn find(choice: ToolChoice, target: &Target, room: &Room) -> Result<Self, Vec<String>> {
+    pub(crate) async fn find(
+        choice: ToolChoice,
+        target: &Target,
+        variables: &Variables,
+        room: &Room,
+    ) -> Result<Self, FindError> {
         let mut tried = Vec::new();
-        let interpreter = interpreter(target, room);
+        let interpreter = interpreter(target, variables);
+        if let Some(python) = &interpreter {
+            show(room, python, 0);
+        }
         if choice != ToolChoice::Pip {
-            match find_program(&room.environment, "uv") {
-                Some(uv) => match version(&[uv.clone().into()], room).await {
-                    Ok((_, name)) => {
-                        return Ok(Self { kind: Kind::Uv, argv: vec![uv.into()], name, interpreter });
-                    }
+            let found = find_programs(variables, "uv");
+            if found.is_empty() {
+                tried.push("`uv` is not on the path".to_owned());
+            }
+            for uv in found {
+                show(room, &uv, 0);
+                let argv = vec![uv.into(), "--no-config".into()];
+                match version(&argv, room).await? {
+                    Ok((_, name)) => return Ok(Self { kind: Kind::Uv, argv, name, interpreter }),
                     Err(reason) => tried.push(reason),
-                },
-                None => tried.push("`uv` is not on the path".to_owned()),
+                }
             }
         }
         if choice != ToolChoice::Uv {
             let Some(python) = interpreter else {
                 tried.push(format!("pip needs `python{}`, which is not on the path", target.version));
-                return Err(tried);
+                return Err(FindError::None(tried));
             };
-            for (argv, with_python) in pip_candidates(&python, room) {
+            for (argv, with_python) in pip_candidates(&python, variables) {
                 let least = if with_python { PIP_WITH_PYTHON } else { PIP_WITH_REPORT };
-                match version(&argv, room).await {
+                if let Some(program) = argv.first() {
+                    show(room, Path::new(program), 0);
+                }
+                match version(&argv, room).await? {
                     Ok((version, name)) if version >= least => {
                         let mut argv = argv;
                         if with_python {
@@ -89,12 +115,7 @@ impl Tool {
                 }
             }
         }
-        Err(tried)
-    }
-
-    /// The interpreter that compiles byte code.
-    pub(crate) fn interpreter(&self) -> Option<&Path> {
-        self.interpreter.as_deref()
+        Err(FindError::None(tried))
     }
 
     /// Resolves requirement lines into a lock. Downloads metadata, and with pip the wheels.
@@ -104,9 +125,9 @@ impl Tool {
         target: &Target,
         room: &Room,
     ) -> Result<Vec<LockedPackage>, LayerError> {
-        let input = room.watched.join("requirements.txt");
-        let output = room.watched.join("resolved");
-        write(&input, &(lines.join("\n") + "\n"))?;
+        let input = room.work.join("requirements.txt");
+        let output = room.work.join("resolved");
+        write(&input, &format!("--index-url {}\n{}\n", room.index_url(), lines.join("\n")))?;
         let mut argv = self.argv.clone();
         match self.kind {
             Kind::Uv => {
@@ -124,6 +145,7 @@ impl Tool {
             }
             Kind::Pip => {
                 argv.extend(words(&["install", "--dry-run", "--ignore-installed", "--quiet"]));
+                argv.extend(words(&PIP_ALONE));
                 argv.extend(words(&[
                     "--only-binary=:all:",
                     "--no-user",
@@ -131,12 +153,12 @@ impl Tool {
                     "--no-compile",
                 ]));
                 // Never written to by a dry run; it keeps the checks of an installation into the system away.
-                argv.extend(["--target".into(), room.watched.join("unused").into()]);
+                argv.extend(["--target".into(), room.work.join("unused").into()]);
                 argv.extend(["--report".into(), output.clone().into(), "--requirement".into(), input.into()]);
             }
         }
         self.run(&argv, target, room).await?;
-        let text = fs::read_to_string(&output).map_err(|source| io_error("read", &output, source))?;
+        let text = read(&output)?;
         let lock = match self.kind {
             Kind::Uv => read_uv(&text),
             Kind::Pip => read_pip(&text),
@@ -157,8 +179,8 @@ impl Tool {
         target: &Target,
         room: &Room,
     ) -> Result<(), LayerError> {
-        let input = room.watched.join("lock.txt");
-        write(&input, lock)?;
+        let input = room.work.join("lock.txt");
+        write(&input, &format!("--index-url {}\n{lock}", room.index_url()))?;
         let mut argv = self.argv.clone();
         match self.kind {
             Kind::Uv => {
@@ -168,13 +190,9 @@ impl Tool {
                 argv.extend(self.uv_target(target));
             }
             Kind::Pip => {
-                argv.extend(words(&[
-                    "install",
-                    "--ignore-installed",
-                    "--quiet",
-                    "--only-binary=:all:",
-                    "--no-deps",
-                ]));
+                argv.extend(words(&["install"]));
+                argv.extend(words(&PIP_ALONE));
+                argv.extend(words(&["--ignore-installed", "--quiet", "--only-binary=:all:", "--no-deps"]));
                 argv.extend(words(&["--require-hashes", "--no-user", "--progress-bar=off", "--no-compile"]));
                 argv.push("--no-warn-script-location".into());
             }
@@ -193,49 +211,139 @@ impl Tool {
     }
 
     async fn run(&self, argv: &[OsString], target: &Target, room: &Room) -> Result<(), LayerError> {
-        let finished = run(argv, room).await?;
-        match finished.success {
-            true => Ok(()),
-            false => Err(explain(&self.name, &(finished.stderr + &finished.stdout), target)),
+        let finished = room.run(argv).await?;
+        if finished.success() {
+            return Ok(());
+        }
+        let mut output = finished.stderr + &finished.stdout;
+        if finished.code.is_none_or(|code| code > 128) {
+            output.push_str("\nerror: it was ended, probably for its use of memory or time");
+        }
+        // What the mirror has seen is nearer to the cause than what a tool makes of it.
+        let failed = |package: String, reason: String| LayerError::Failed {
+            package: Some(package),
+            reason,
+            tool: self.name.clone(),
+            detail: output.clone(),
+        };
+        match room.mirror.fault() {
+            Some(Fault::Index { package, error }) => {
+                return Err(LayerError::Index { package, reason: error.to_string() });
+            }
+            Some(Fault::Package { package, reason }) => return Err(failed(package, reason)),
+            Some(Fault::Disk { reason }) => {
+                return Err(io_error("write below", &room.watched, std::io::Error::other(reason)));
+            }
+            None => {}
+        }
+        match explain(&self.name, &output, target) {
+            LayerError::Failed { package: Some(package), .. }
+                if room.mirror.has_only_sources(&normalize(crate::failure::bare(&package).trim())) =>
+            {
+                Err(failed(package, "it has no wheel, and source packages are never built".to_owned()))
+            }
+            error => Err(error),
         }
     }
 }
 
+/// What pip is to look for nowhere, and to do never.
+const PIP_ALONE: [&str; 7] = [
+    "--isolated",
+    "--no-cache-dir",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--retries=0",
+    // The runner waits for the index, pip for the runner.
+    "--timeout=3600",
+    "--no-warn-conflicts",
+];
+
+/// Why there is no tool.
+#[derive(Debug)]
+pub(crate) enum FindError {
+    /// What was tried, and why it does not do.
+    None(Vec<String>),
+    /// No room.
+    Layer(LayerError),
+}
+
+impl From<LayerError> for FindError {
+    fn from(error: LayerError) -> Self {
+        Self::Layer(error)
+    }
+}
+
 /// The target's interpreter, or one of its version on the path when the target is elsewhere.
-fn interpreter(target: &Target, room: &Room) -> Option<PathBuf> {
-    let named = || find_program(&room.environment, &format!("python{}", target.version));
+fn interpreter(target: &Target, variables: &Variables) -> Option<PathBuf> {
+    let named = || find_program(variables, &format!("python{}", target.version));
     target.interpreter.clone().or_else(named)
 }
 
+/// Lets a room see a program of this machine: the file, for an interpreter what it stands in, and for a script its
+/// interpreter.
+fn show(room: &Room, program: &Path, depth: usize) {
+    let Ok(file) = fs::canonicalize(program) else { return };
+    for path in [program, &file] {
+        room.show(path.to_owned());
+        let prefix = path.parent().and_then(Path::parent);
+        let is_python =
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python"));
+        if let Some(prefix) = prefix.filter(|prefix| is_python && is_prefix(prefix)) {
+            room.show(prefix.to_owned());
+        }
+    }
+    let mut head = [0; 256];
+    let read = fs::File::open(&file).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+    let first = head[..read].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let interpreter = first.strip_prefix(b"#!").and_then(|line| std::str::from_utf8(line).ok());
+    if let Some(interpreter) =
+        interpreter.and_then(|line| line.split_whitespace().next()).filter(|_| depth < 2)
+    {
+        show(room, Path::new(interpreter), depth + 1);
+    }
+}
+
+/// Whether a directory is a Python of its own, not only one that a program lies in.
+fn is_prefix(directory: &Path) -> bool {
+    directory.join("pyvenv.cfg").is_file()
+        || fs::read_dir(directory.join("lib")).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                entry.file_name().to_string_lossy().starts_with("python3")
+                    && entry.path().join("os.py").is_file()
+            })
+        })
+}
+
 /// Command lines that may be a pip, with whether they have to be pointed at the interpreter.
-fn pip_candidates(python: &Path, room: &Room) -> Vec<(Vec<OsString>, bool)> {
+fn pip_candidates(python: &Path, variables: &Variables) -> Vec<(Vec<OsString>, bool)> {
     let module = |python: PathBuf| vec![python.into(), "-m".into(), "pip".into()];
     let mut candidates = vec![(module(python.to_owned()), false)];
     for name in ["pip3", "pip"] {
-        candidates.extend(find_program(&room.environment, name).map(|pip| (vec![pip.into()], true)));
+        candidates.extend(find_programs(variables, name).into_iter().map(|pip| (vec![pip.into()], true)));
     }
-    candidates.extend(find_program(&room.environment, "python3").map(|python| (module(python), true)));
+    candidates.extend(find_program(variables, "python3").map(|python| (module(python), true)));
     candidates
 }
 
 /// The version of a tool (`pip 23.0.1 from …`, `uv 0.13.8 (…)`) with its name in short, or why there is none.
-async fn version(argv: &[OsString], room: &Room) -> Result<((u32, u32), String), String> {
+async fn version(argv: &[OsString], room: &Room) -> Result<Result<((u32, u32), String), String>, LayerError> {
     let mut command = argv.to_vec();
     command.push("--version".into());
     let shown = argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let finished = run(&command, room).await.map_err(|error| format!("`{shown}`: {error}"))?;
+    let finished = room.run(&command).await?;
     let mut words = finished.stdout.split_whitespace();
-    let parsed = match (finished.success, words.next(), words.next()) {
+    let parsed = match (finished.success(), words.next(), words.next()) {
         (true, Some(name), Some(version)) => {
             let mut numbers = version.split('.').map_while(|part| part.parse().ok());
             numbers.next().zip(numbers.next()).map(|numbers| (numbers, format!("{name} {version}")))
         }
         _ => None,
     };
-    parsed.ok_or_else(|| {
+    Ok(parsed.ok_or_else(|| {
         let reason = finished.stderr.trim().lines().next_back().unwrap_or("it does not tell its version");
         format!("`{shown}`: {reason}")
-    })
+    }))
 }
 
 fn words(words: &[&str]) -> Vec<OsString> {
@@ -244,6 +352,20 @@ fn words(words: &[&str]) -> Vec<OsString> {
 
 fn write(path: &Path, text: &str) -> Result<(), LayerError> {
     fs::write(path, text).map_err(|source| io_error("write", path, source))
+}
+
+/// What a tool has written: a plain file, since it could have made it a link to anything.
+fn read(path: &Path) -> Result<String, LayerError> {
+    let failed = |source| io_error("read", path, source);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+    let file = fs::File::from(file);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::ErrorKind::InvalidData.into()));
+    }
+    let mut text = String::new();
+    file.take(MAX_OUTPUT).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> LayerError {

@@ -25,7 +25,32 @@ const FIXED: [(&str, &str); 12] = [
 ];
 
 /// Names that a caller may not set, since our promises hang on them. The rest of ours it may change.
-const RESERVED: [&str; 6] = ["OUTPUT_DIR", "WORKSPACE_DIR", "SKILL_DIR", "PATH", "HOME", "TMPDIR"];
+const RESERVED: [&str; 8] = [
+    "OUTPUT_DIR",
+    "WORKSPACE_DIR",
+    "SKILL_DIR",
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    // Where the packages of a skill are, and whether they are looked at.
+    "PYTHONUSERBASE",
+    "PYTHONNOUSERSITE",
+];
+
+/// Where a program finds Python packages beside the standard library and the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packages {
+    /// Its user base, in Python's words: searched after the standard library and before the image's packages.
+    pub(crate) base: Option<String>,
+    /// Directories of commands, after the system's.
+    pub(crate) commands: Vec<String>,
+    /// Directories before the standard library.
+    pub(crate) path: Vec<String>,
+}
+
+/// The user base of programs that have no packages: nothing is there. Not the home directory's, where an earlier program
+/// could have left a `usercustomize.py` for the later ones.
+const NO_BASE: &str = layout::LAYERS;
 
 /// Whether a caller may set this variable.
 ///
@@ -51,15 +76,21 @@ pub(crate) fn check_variable(name: &str, value: &str) -> Result<(), &'static str
     Ok(())
 }
 
-/// The whole environment of a program: `python_path` are directories, the first found first; `skill_dir` is set for
-/// a skill's script.
+/// The whole environment of a program; `skill_dir` is set for a skill's script.
 pub(crate) fn build(
     caller: &[(String, String)],
     skill_dir: Option<&str>,
-    python_path: &[String],
+    packages: &Packages,
 ) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> =
         FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    all.push(("PYTHONUSERBASE".to_owned(), packages.base.clone().unwrap_or_else(|| NO_BASE.to_owned())));
+    if let Some((_, path)) = all.iter_mut().find(|(name, _)| name == "PATH") {
+        for directory in &packages.commands {
+            path.push(':');
+            path.push_str(directory);
+        }
+    }
     if let Some(directory) = skill_dir {
         all.push(("SKILL_DIR".to_owned(), directory.to_owned()));
     }
@@ -76,7 +107,7 @@ pub(crate) fn build(
     let callers_path =
         caller.iter().rev().find(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value.as_str());
     let path: Vec<&str> =
-        python_path.iter().map(String::as_str).chain(callers_path).filter(|p| !p.is_empty()).collect();
+        packages.path.iter().map(String::as_str).chain(callers_path).filter(|p| !p.is_empty()).collect();
     if !path.is_empty() {
         all.push(("PYTHONPATH".to_owned(), path.join(":")));
     }
@@ -100,20 +131,29 @@ mod tests {
 
     #[test]
     fn nothing_but_ours_and_the_callers_is_there() {
-        let all = build(&[pair("A", "1"), pair("TZ", "Europe/Berlin"), pair("A", "2")], None, &[]);
+        let all =
+            build(&[pair("A", "1"), pair("TZ", "Europe/Berlin"), pair("A", "2")], None, &Packages::default());
         assert_eq!(get(&all, "A"), Some("2"));
         assert_eq!(get(&all, "TZ"), Some("Europe/Berlin"));
         assert_eq!(get(&all, "OUTPUT_DIR"), Some("/output"));
         assert_eq!(get(&all, "PYTHONPATH"), None);
         assert_eq!(get(&all, "SKILL_DIR"), None);
-        assert_eq!(all.len(), FIXED.len() + 1);
+        assert_eq!(get(&all, "PYTHONUSERBASE"), Some("/layers"));
+        assert_eq!(get(&all, "PATH"), Some(PATH));
+        assert_eq!(all.len(), FIXED.len() + 2);
     }
 
     #[test]
-    fn python_finds_skills_before_what_the_caller_adds() {
-        let path = ["/layers/a".to_owned(), "/layers/b".to_owned()];
-        let all = build(&[pair("PYTHONPATH", "/workspace/lib")], Some("/skills/x"), &path);
-        assert_eq!(get(&all, "PYTHONPATH"), Some("/layers/a:/layers/b:/workspace/lib"));
+    fn packages_come_after_the_systems_and_before_what_the_caller_adds() {
+        let packages = Packages {
+            base: Some("/layers/a".to_owned()),
+            commands: vec!["/layers/a/bin".to_owned()],
+            path: vec!["/workspace".to_owned()],
+        };
+        let all = build(&[pair("PYTHONPATH", "/workspace/lib")], Some("/skills/x"), &packages);
+        assert_eq!(get(&all, "PYTHONPATH"), Some("/workspace:/workspace/lib"));
+        assert_eq!(get(&all, "PYTHONUSERBASE"), Some("/layers/a"));
+        assert_eq!(get(&all, "PATH"), Some(format!("{PATH}:/layers/a/bin").as_str()));
         assert_eq!(get(&all, "SKILL_DIR"), Some("/skills/x"));
     }
 

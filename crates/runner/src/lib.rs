@@ -16,6 +16,7 @@
 //! acknowledged it. Every queue, table and log has a bound in [`Config`].
 
 mod capture;
+mod compile;
 mod config;
 mod declaration;
 mod directory;

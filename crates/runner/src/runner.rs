@@ -17,6 +17,7 @@ use crate::{
     CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
     Skills, Totals, TriggerId, TriggerStatus,
     capture::Awaited,
+    compile::SandboxCompiler,
     directory::{Directory, Entry},
     fault::chain,
     progress::{ProgressKind, ProgressLog},
@@ -107,16 +108,24 @@ impl Runner {
     #[must_use]
     pub fn new(parts: Parts, config: Config) -> Self {
         let Parts { driver, store, catalog, layers } = parts;
+        let sandboxes = Arc::new(Semaphore::new(config.sandboxes));
+        let tasks = TaskTracker::new();
+        let compiler = SandboxCompiler::new(
+            Arc::clone(&driver),
+            Arc::clone(&sandboxes),
+            config.sandbox_wait,
+            tasks.clone(),
+        );
         let core = Core {
             driver,
             store,
-            skills: Skills::new(catalog, layers),
+            skills: Skills::new(catalog, layers, compiler),
             directory: Directory::new(config.triggers, config.ended_triggers),
-            sandboxes: Arc::new(Semaphore::new(config.sandboxes)),
+            sandboxes,
             draining: CancellationToken::new(),
             hurry: CancellationToken::new(),
             counts: Counts::default(),
-            tasks: TaskTracker::new(),
+            tasks,
             config,
         };
         Self { core: Arc::new(core) }

@@ -14,6 +14,8 @@ use layer::{LayerError, Progress, Requirements, Resolver, Source};
 use skill::{Catalog, CatalogError, Digest, Installed, Origin, ReadError, Skill};
 use tokio::task::spawn_blocking;
 
+use crate::compile::SandboxCompiler;
+
 /// The skills of a runner. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Skills {
@@ -26,6 +28,7 @@ struct Shared {
     snapshot: RwLock<Arc<BTreeMap<String, SkillEntry>>>,
     prepared: Mutex<HashMap<Digest, Arc<Prepared>>>,
     layers: Arc<Resolver>,
+    compiler: SandboxCompiler,
 }
 
 /// A skill as it is now.
@@ -78,9 +81,10 @@ pub enum PrepareError {
 }
 
 impl Skills {
-    pub(crate) fn new(catalog: Catalog, layers: Arc<Resolver>) -> Self {
+    pub(crate) fn new(catalog: Catalog, layers: Arc<Resolver>, compiler: SandboxCompiler) -> Self {
         let snapshot = RwLock::new(Arc::new(snapshot(&catalog)));
-        let shared = Shared { catalog: Mutex::new(catalog), snapshot, prepared: Mutex::default(), layers };
+        let shared =
+            Shared { catalog: Mutex::new(catalog), snapshot, prepared: Mutex::default(), layers, compiler };
         Self { shared: Arc::new(shared) }
     }
 
@@ -147,7 +151,7 @@ impl Skills {
         let layer = self
             .shared
             .layers
-            .resolve(&requirements(skill), progress)
+            .resolve(&requirements(skill), Some(&self.shared.compiler), progress)
             .await
             .map_err(|source| PrepareError::Dependencies { slug: slug(), source })?;
         let prepared = Arc::new(Prepared { tar: tar.unwrap_or_default(), layer });

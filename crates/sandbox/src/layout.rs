@@ -12,6 +12,8 @@ pub const TMP: &str = "/tmp";
 pub const SHM: &str = "/dev/shm";
 /// Dependency layers, read-only, each in a directory named by its digest.
 pub const LAYERS: &str = "/layers";
+/// A user base of Python for code that may use several layers at once.
+pub const UNITED: &str = "/tmp/code/layers";
 
 /// Where an image says what is in it. Only the runner reads there, by [`crate::SandboxPath::packages`].
 pub const SHARE: &str = "/usr/share/skillbox";

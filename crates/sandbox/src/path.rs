@@ -63,6 +63,13 @@ impl SandboxPath {
         Self(format!("{}/code/{number}.{extension}", layout::TMP))
     }
 
+    /// A file that leads Python's search from the user base [`layout::UNITED`] to several layers; `site` is where packages
+    /// are in a user base.
+    #[must_use]
+    pub fn united(site: &str) -> Self {
+        Self(format!("{}/{site}/layers.pth", layout::UNITED))
+    }
+
     /// The list of packages that an image has, where it has one.
     #[must_use]
     pub fn packages() -> Self {

@@ -29,6 +29,9 @@ fn manifest() -> Manifest {
         python: "3.11".to_owned(),
         platform: "x".to_owned(),
         tool: "uv 1".to_owned(),
+        index: vec!["https://index.example/simple/".to_owned()],
+        compiled: true,
+        made: "2026-01-01T00:00:00Z".to_owned(),
         requirements: vec!["six".to_owned()],
         packages: Vec::new(),
     }

@@ -18,7 +18,7 @@ async fn the_qr_code_skill_runs_on_its_layer() {
     for tool in tools() {
         let place = Place::new();
         let resolver = Resolver::new(place.config(tool));
-        let layer = resolver.resolve(&requirements(&text), &|_| {}).await.unwrap().unwrap();
+        let layer = resolver.resolve(&requirements(&text), None, &|_| {}).await.unwrap().unwrap();
         let names: Vec<&str> = layer.packages.iter().map(|package| package.name.as_str()).collect();
         assert!(names.contains(&"qrcode") && names.contains(&"pillow"), "{names:?}");
 
@@ -26,7 +26,7 @@ async fn the_qr_code_skill_runs_on_its_layer() {
             .args(["scripts/generate.py", "--data", "https://octavus.ai"])
             .current_dir(&skill)
             .env_clear()
-            .env("PYTHONPATH", &layer.directory)
+            .env("PYTHONUSERBASE", &layer.directory)
             .env("OUTPUT_DIR", place.path("out"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .output()
@@ -42,7 +42,11 @@ async fn the_qr_code_skill_runs_on_its_layer() {
                 let asked = requirements(&text);
                 async move {
                     let start = Instant::now();
-                    resolver.resolve(&asked, &|_| panic!("the second run worked")).await.unwrap().unwrap();
+                    resolver
+                        .resolve(&asked, None, &|_| panic!("the second run worked"))
+                        .await
+                        .unwrap()
+                        .unwrap();
                     start.elapsed()
                 }
             })
@@ -69,7 +73,7 @@ async fn the_data_analysis_skill_runs_on_its_layer() {
         .args(["scripts/analyze.py", "assets/sales.csv", "--x", "region", "--y", "revenue"])
         .current_dir(&skill)
         .env_clear()
-        .env("PYTHONPATH", &layer.directory)
+        .env("PYTHONUSERBASE", &layer.directory)
         .env("OUTPUT_DIR", place.path("out"))
         .env("MPLCONFIGDIR", place.path("matplotlib"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -113,7 +117,7 @@ async fn failures_name_the_package() {
         ]);
         let error = resolve(&config, "six==1.16.0").await.unwrap_err();
         assert!(!error.is_fault_of_skill(), "{tool:?}: {error}");
-        assert!(error.to_string().ends_with("the package index could not be reached"), "{tool:?}: {error}");
+        assert!(error.to_string().contains("the package index could not be reached"), "{tool:?}: {error}");
         place.assert_no_build();
     }
 }

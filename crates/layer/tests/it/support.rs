@@ -4,10 +4,12 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use layer::{Config, Event, Requirements, Resolver, Source, Step, Target, ToolChoice};
@@ -61,7 +63,8 @@ impl Place {
     /// Against the configured index.
     pub(crate) fn config(&self, tool: ToolChoice) -> Config {
         let target = Target::of_interpreter(Path::new(PYTHON)).unwrap();
-        Config { tool, ..Config::new(self.path("layers"), target) }
+        let launcher = Some(env!("CARGO_BIN_EXE_layer-room").into());
+        Config { tool, launcher, ..Config::new(self.path("layers"), target) }
     }
 
     /// Against the folder of wheels only.
@@ -83,6 +86,24 @@ impl Place {
         ];
         config.environment.extend(set.map(|(name, value)| (name.into(), value)));
         config
+    }
+
+    /// Against an index of the test's own.
+    pub(crate) fn against(&self, tool: ToolChoice, index: &Index) -> Config {
+        let mut config = self.local(tool);
+        config.environment.retain(|(name, _)| {
+            let name = name.to_string_lossy();
+            !name.ends_with("_NO_INDEX")
+                && !name.ends_with("_FIND_LINKS")
+                && !name.to_lowercase().ends_with("_proxy")
+        });
+        config.environment.push(("PIP_INDEX_URL".into(), index.url("/simple/").into()));
+        config
+    }
+
+    /// A wheel's bytes.
+    pub(crate) fn bytes(&self, name: &str, version: &str) -> Vec<u8> {
+        fs::read(self.path("wheels").join(format!("{name}-{version}-py3-none-any.whl"))).unwrap()
     }
 
     /// Puts a wheel into the folder, with these files beside its metadata.
@@ -155,5 +176,100 @@ impl Steps {
 
 /// Resolves with a resolver of its own, as each process has.
 pub(crate) async fn resolve(config: &Config, text: &str) -> Result<Option<layer::Layer>, layer::LayerError> {
-    Resolver::new(config.clone()).resolve(&requirements(text), &|_| {}).await
+    Resolver::new(config.clone()).resolve(&requirements(text), None, &|_| {}).await
+}
+
+/// What an index of a test's own answers.
+pub(crate) enum Reply {
+    /// 200 with this media type.
+    Ok(&'static str, Vec<u8>),
+    /// 200 with this media type, and bytes that are said to be compressed by gzip.
+    Gzip(&'static str, Vec<u8>),
+    /// This status, and nothing.
+    Status(u16),
+    /// A redirection.
+    To(String),
+    /// Nothing, ever: the connection stays open until the test ends.
+    Silence,
+}
+
+/// An HTTP server on loopback, which notes what it was asked for.
+pub(crate) struct Index {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Index {
+    pub(crate) fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let (answer, noted) = (Arc::new(answer), Arc::clone(&asked));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answer, noted) = (Arc::clone(&answer), Arc::clone(&noted));
+                thread::spawn(move || serve(&stream, &*answer, &noted));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// A page of links in HTML for each project, and files below `/files/`.
+    pub(crate) fn of(pages: Vec<(&'static str, String)>, files: Vec<(&'static str, Vec<u8>)>) -> Self {
+        Self::start(move |path| {
+            if let Some((_, page)) = pages.iter().find(|(name, _)| path == format!("/simple/{name}/")) {
+                return Reply::Ok("text/html", page.clone().into_bytes());
+            }
+            match files.iter().find(|(name, _)| path == format!("/files/{name}")) {
+                Some((_, bytes)) => Reply::Ok("application/octet-stream", bytes.clone()),
+                None => Reply::Status(404),
+            }
+        })
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> Reply, noted: &Mutex<Vec<String>>) {
+    let mut lines = BufReader::new(stream).lines();
+    let Some(Ok(first)) = lines.next() else { return };
+    for line in lines.by_ref() {
+        match line {
+            Ok(line) if !line.is_empty() => {}
+            _ => break,
+        }
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    noted.lock().unwrap().push(path.clone());
+    let head = |status: &str, headers: &str, length: usize| {
+        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n")
+    };
+    let (head, body) = match answer(&path) {
+        Reply::Ok(kind, body) => (head("200 OK", &format!("Content-Type: {kind}\r\n"), body.len()), body),
+        Reply::Gzip(kind, body) => {
+            let headers = format!("Content-Type: {kind}\r\nContent-Encoding: gzip\r\n");
+            (head("200 OK", &headers, body.len()), body)
+        }
+        Reply::Status(status) => (head(&format!("{status} X"), "", 0), Vec::new()),
+        Reply::To(url) => (head("302 Found", &format!("Location: {url}\r\n"), 0), Vec::new()),
+        Reply::Silence => {
+            // Until the other side gives up.
+            let _ended = lines.next();
+            return;
+        }
+    };
+    let mut stream = stream;
+    // Whoever asked may be gone.
+    let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_err();
+}
+
+/// A link to a file of the index itself.
+pub(crate) fn link(filename: &str) -> String {
+    format!("<a href=\"/files/{filename}\">{filename}</a>\n")
 }

@@ -146,11 +146,12 @@ async fn run_in(
 
 /// Writes the code where there is some, and says how to start it.
 async fn prepare(job: &mut Job, lease: &mut Lease, program: Program) -> Result<ExecRequest, Stop> {
-    let mut python_path = lease.python_path(program.skill.as_deref());
+    let packages = lease.packages(program.skill.as_deref()).await;
+    let mut packages = packages.map_err(|error| lost(&error))?;
     let file = match program.start {
         Start::File(path) => path,
         Start::Code { extension, code } => {
-            python_path.push(sandbox::layout::WORKSPACE.to_owned());
+            packages.path.push(sandbox::layout::WORKSPACE.to_owned());
             lease.codes += 1;
             let path = SandboxPath::code_file(lease.codes, extension);
             match lease.sandbox.write(&path, &code).await {
@@ -166,7 +167,7 @@ async fn prepare(job: &mut Job, lease: &mut Lease, program: Program) -> Result<E
     argv.extend(program.args);
     Ok(ExecRequest {
         argv,
-        env: environment::build(&job.plan.resolved.env, skill_dir.as_deref(), &python_path),
+        env: environment::build(&job.plan.resolved.env, skill_dir.as_deref(), &packages),
         cwd: program.cwd,
         stdin: job.options.stdin.take().or(program.stdin),
         // Without a wish, the call may take what is left of the sandbox's time.

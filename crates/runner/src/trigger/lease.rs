@@ -1,11 +1,13 @@
 //! A trigger's hold on its sandbox: how it is made, found dead, filled with skills, and destroyed.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use layer::{CompileError, LayerError};
 use sandbox::{
     DriverErrorKind, FileErrorKind, Limits, Owner, Sandbox, SandboxError, SandboxId, SandboxPath,
     SandboxSpec, layout,
@@ -20,6 +22,7 @@ use tool::{INVENTORY_BYTES, Inventory, OutputFile, ToolError};
 use crate::{
     CallError, CallReport, PrepareError, SandboxReport, TriggerId,
     capture::{Destination, Seen, capture},
+    environment::Packages,
     fault::chain,
     progress::{ProgressKind, ProgressLog},
     runner::Core,
@@ -51,6 +54,10 @@ pub(crate) struct Lease {
     placed: Vec<String>,
     /// Mounted layers with the slug of each one's skill, in the order of the skills.
     layers: Vec<(String, layer::Layer)>,
+    /// The skill whose script ran last.
+    last_skill: Option<String>,
+    /// Whether the layers of all skills are united for code.
+    united: bool,
     /// What its image says it has, once that was asked for.
     image: Option<Inventory>,
     _permit: OwnedSemaphorePermit,
@@ -196,6 +203,8 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         codes: 0,
         placed: Vec::new(),
         layers,
+        last_skill: None,
+        united: false,
         image: None,
         _permit: permit,
     };
@@ -238,6 +247,12 @@ async fn prepare(job: &Job, skill: &Arc<Skill>) -> Result<Arc<Prepared>, Stop> {
     prepared.map_err(|error| {
         let fault = chain(&error);
         match error {
+            PrepareError::Dependencies {
+                source: LayerError::Compile { source: CompileError::Busy }, ..
+            } => Stop::Refused(CallError::Busy {
+                what: "sandboxes are in use",
+                retry_after: job.core.config.retry_after,
+            }),
             PrepareError::Dependencies { source, .. } if source.is_fault_of_skill() => {
                 Stop::fault(ToolError::dependencies_failed(&slug, &source.to_string()), fault)
             }
@@ -270,9 +285,36 @@ impl Lease {
         inventory
     }
 
-    /// Where Python finds the layers: that of `first` before all others.
-    pub(crate) fn python_path(&self, first: Option<&str>) -> Vec<String> {
-        python_path(&self.layers, first)
+    /// Where a program finds packages: a skill's script its own skill's alone, code those of all skills.
+    ///
+    /// Code of a trigger whose skills want different versions of something gets those of the skill that ran last, since
+    /// no program could have both.
+    pub(crate) async fn packages(&mut self, skill: Option<&str>) -> Result<Packages, SandboxError> {
+        let mut layers: Vec<&layer::Layer> = Vec::new();
+        match skill {
+            Some(slug) => {
+                self.last_skill = Some(slug.to_owned());
+                layers.extend(self.layers.iter().find(|(known, _)| known == slug).map(|(_, layer)| layer));
+            }
+            None => layers = of_code(&self.layers, self.last_skill.as_deref()),
+        }
+        let mount = |layer: &layer::Layer| format!("{}/{}", layout::LAYERS, layer.digest);
+        let commands = layers.iter().map(|layer| format!("{}/bin", mount(layer))).collect();
+        let base = match &layers[..] {
+            [] => None,
+            [layer] => Some(mount(layer)),
+            [first, ..] => {
+                let lines: String =
+                    layers.iter().map(|layer| format!("{}/{}\n", mount(layer), layer.site)).collect();
+                let path = SandboxPath::united(&first.site);
+                if !self.united {
+                    // Where it cannot be written, the disk is full, and the program will say so.
+                    self.united = self.sandbox.write(&path, lines.as_bytes()).await?.is_ok();
+                }
+                Some(layout::UNITED.to_owned())
+            }
+        };
+        Ok(Packages { base, commands, path: Vec::new() })
     }
 
     /// Asks init something cheap. A sandbox that died since the last call shows here, before anything runs in it.
@@ -367,17 +409,24 @@ pub(crate) fn skill_directory(skill: &Skill) -> String {
     format!("{}/{}", layout::SKILLS, skill.name())
 }
 
-fn python_path(layers: &[(String, layer::Layer)], first: Option<&str>) -> Vec<String> {
-    let own = layers.iter().filter(|(slug, _)| Some(slug.as_str()) == first);
-    let others = layers.iter().filter(|(slug, _)| Some(slug.as_str()) != first);
-    let mut path: Vec<String> = Vec::new();
-    for (_, layer) in own.chain(others) {
-        let mount = format!("{}/{}", layout::LAYERS, layer.digest);
-        if !path.contains(&mount) {
-            path.push(mount);
+/// The layers for code: all, or those of one skill where they contradict each other.
+fn of_code<'a>(layers: &'a [(String, layer::Layer)], last: Option<&str>) -> Vec<&'a layer::Layer> {
+    let mut distinct: Vec<&layer::Layer> = Vec::new();
+    for (_, layer) in layers {
+        if distinct.iter().all(|known| known.digest != layer.digest) {
+            distinct.push(layer);
         }
     }
-    path
+    let mut versions: HashMap<&str, &str> = HashMap::new();
+    let agree = distinct
+        .iter()
+        .flat_map(|layer| &layer.packages)
+        .all(|package| *versions.entry(&package.name).or_insert(&package.version) == package.version);
+    if agree {
+        return distinct;
+    }
+    let own = layers.iter().find(|(slug, _)| Some(slug.as_str()) == last).or(layers.first());
+    own.map(|(_, layer)| layer).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -385,16 +434,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skill_finds_its_own_layer_first_and_each_layer_once() {
-        let layer = |digest: &str| layer::Layer {
+    fn code_has_all_layers_that_agree() {
+        let layer = |digest: &str, version: &str| layer::Layer {
             digest: digest.to_owned(),
             directory: "/cache".into(),
-            packages: Vec::new(),
+            site: "lib/python3.11/site-packages".to_owned(),
+            packages: vec![layer::Package { name: "kit".to_owned(), version: version.to_owned() }],
         };
-        let layers =
-            [("a".to_owned(), layer("1")), ("b".to_owned(), layer("2")), ("c".to_owned(), layer("1"))];
-        assert_eq!(python_path(&layers, None), ["/layers/1", "/layers/2"]);
-        assert_eq!(python_path(&layers, Some("b")), ["/layers/2", "/layers/1"]);
-        assert_eq!(python_path(&[], Some("b")), Vec::<String>::new());
+        let digests = |layers: &[(String, layer::Layer)], last: Option<&str>| {
+            of_code(layers, last).iter().map(|layer| layer.digest.clone()).collect::<Vec<_>>()
+        };
+        let agreeing = [
+            ("a".to_owned(), layer("1", "1.0")),
+            ("b".to_owned(), layer("2", "1.0")),
+            ("c".to_owned(), layer("1", "1.0")),
+        ];
+        assert_eq!(digests(&agreeing, Some("b")), ["1", "2"]);
+        let contrary = [("a".to_owned(), layer("1", "1.0")), ("b".to_owned(), layer("2", "2.0"))];
+        assert_eq!(digests(&contrary, None), ["1"]);
+        assert_eq!(digests(&contrary, Some("b")), ["2"]);
+        // A skill without packages has run last.
+        assert_eq!(digests(&contrary, Some("z")), ["1"]);
+        assert!(digests(&[], None).is_empty());
     }
 }
