@@ -4,3 +4,4 @@ mod access;
 mod calls;
 mod files;
 mod life;
+mod skills;

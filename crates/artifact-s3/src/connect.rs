@@ -14,7 +14,11 @@ use aws_config::{
 };
 use aws_sdk_s3::{
     Client,
-    config::{Builder, Credentials as Given, RequestChecksumCalculation, ResponseChecksumValidation},
+    config::{
+        Builder, Credentials as Given, RequestChecksumCalculation, ResponseChecksumValidation,
+        interceptors::InterceptorContext,
+        retry::{ClassifyRetry, RetryAction},
+    },
 };
 
 /// Attempts of one request, the first one included. With the pauses below they span some seconds.
@@ -163,7 +167,7 @@ pub(crate) async fn connect(options: &S3Options) -> Result<Clients, StoreError> 
         ));
     }
     let build = |endpoint: Option<&String>| {
-        let mut builder = Builder::from(&config);
+        let mut builder = Builder::from(&config).retry_classifier(TooMany);
         let path = match options.addressing {
             Addressing::Automatic => endpoint.is_some(),
             Addressing::Path => true,
@@ -210,6 +214,23 @@ async fn load(options: &S3Options, own_store: bool) -> SdkConfig {
             loader.region(chain).load().await
         }
         None => loader.load().await,
+    }
+}
+
+/// 429 means a pause, whatever code the answer has: stores that are not AWS have none that the SDK knows.
+#[derive(Debug)]
+struct TooMany;
+
+impl ClassifyRetry for TooMany {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match context.response() {
+            Some(response) if response.status().as_u16() == 429 => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "too many requests"
     }
 }
 

@@ -29,7 +29,7 @@ pub use crate::{
     signed_urls::{LinkError, SignedUrls, UrlKey},
     spool::{SpoolOptions, SpooledStore},
     store::{
-        Arrival, ArtifactMetadata, ArtifactStore, Backlog, Content, Expected, NewArtifact, Sha256Digest,
-        SignedUrl, StoreError, StoreErrorKind, StoredArtifact, Swept, Upload, compare,
+        Arrival, ArtifactMetadata, ArtifactStore, Backlog, Content, Expected, NewArtifact, Retention,
+        Sha256Digest, SignedUrl, StoreError, StoreErrorKind, StoredArtifact, Swept, Upload, Usage, compare,
     },
 };

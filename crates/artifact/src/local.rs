@@ -14,6 +14,7 @@
 //! knows everything that is left to clean up. Files are 0600 and directories 0700; names hold no byte of a user.
 
 mod commit;
+mod prune;
 mod upload;
 
 use std::{
@@ -36,8 +37,8 @@ use crate::{
     },
     signed_urls::{SignedUrls, UrlKey},
     store::{
-        ArtifactMetadata, ArtifactStore, Content, NewArtifact, SignedUrl, StoreError, StoreErrorKind, Swept,
-        Upload,
+        ArtifactMetadata, ArtifactStore, Content, NewArtifact, Retention, SignedUrl, StoreError,
+        StoreErrorKind, Swept, Upload, Usage,
     },
 };
 
@@ -207,6 +208,16 @@ impl ArtifactStore for LocalStore {
         })
         .await
     }
+
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || prune::usage(&inner).map(Some).map_err(|error| inner.unlisted(error))).await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Usage, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || prune::prune(&inner, retention).map_err(|error| inner.unlisted(error))).await
+    }
 }
 
 enum Opened {
@@ -215,6 +226,10 @@ enum Opened {
 }
 
 impl Inner {
+    fn unlisted(&self, error: io::Error) -> StoreError {
+        io_error(format!("look through `{}`", self.artifacts.display()), error)
+    }
+
     fn shard(&self, id: &ArtifactId) -> PathBuf {
         self.artifacts.join(&id.letters()[..2])
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   bytes ─▶ file in the spool ─finish─▶ manifest ─▶ first attempt ──acknowledged──▶ both files removed
 //!              │ no room, or the disk fails              │ failed, or not in time
-//!              └▶ straight to the store                  └▶ synced, `Deferred` ─▶ again, with growing pauses
+//!              └▶ straight to the store, few at once     └▶ synced, `Deferred` ─▶ again, with growing pauses
 //! ```
 //!
 //! What always holds: from its manifest on, an artifact is in the spool until the store has acknowledged it. Whoever is
@@ -11,8 +11,11 @@
 //! and goes on. The id is fixed before, so an artifact that was already stored when its process died is found in the
 //! store and not stored twice. What has no manifest was never promised, and is removed.
 //!
-//! The spool can fail without anything else failing: with no room, or no disk, uploads go straight to the store. It is
-//! for stores that can be away. One that is a directory of this machine gains nothing by it.
+//! Memory is bounded whatever the store does: content is on the disk before its first attempt, every attempt reads it from
+//! there, and only so many go on at a time. Those that wait for their turn are as late as those that fail.
+//!
+//! The spool can fail without anything else failing: with no room, or no disk, uploads go straight to the store, and then
+//! wait no longer for it than others. It is for stores that can be away. One that is a directory of this machine gains nothing by it.
 
 mod delivery;
 mod disk;
@@ -34,20 +37,25 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     disk::{Budget, Entry, Spool},
+    upload::AWAY,
     upload::SpooledUpload,
 };
 use crate::{
     id::ArtifactId,
     store::{
-        Arrival, ArtifactMetadata, ArtifactStore, Backlog, Content, NewArtifact, SignedUrl, StoreError,
-        StoreErrorKind, StoredArtifact, Swept, Upload,
+        Arrival, ArtifactMetadata, ArtifactStore, Backlog, Content, NewArtifact, Retention, SignedUrl,
+        StoreError, StoreErrorKind, StoredArtifact, Swept, Upload, Usage,
     },
 };
 
 /// Content up to this size is in memory until it is written at once; larger content goes to the disk as it comes.
 const SMALL: usize = 1024 * 1024;
+/// Small ones on their way to the store at the same time.
+const SMALL_AT_ONCE: usize = 16;
 /// Larger ones on their way to the store at the same time: each may take memory of its own there.
 const LARGE_AT_ONCE: usize = 3;
+/// Those on their way past the spool at the same time, large or not: their content is nowhere but in memory.
+const DIRECT_AT_ONCE: usize = 3;
 
 /// A store behind a spool. Clones are the same store.
 #[derive(Clone, Debug)]
@@ -75,7 +83,11 @@ struct Shared {
     state: Mutex<State>,
     /// Something waits.
     work: Notify,
+    small: Semaphore,
     large: Semaphore,
+    direct: Arc<Semaphore>,
+    /// The store has just taken something, or said that it would: what waits need not wait longer.
+    back: Notify,
     counts: Counts,
     /// The last attempt failed: senders are not kept waiting for long.
     away: AtomicBool,
@@ -115,7 +127,10 @@ impl SpooledStore {
             patience,
             state: Mutex::default(),
             work: Notify::new(),
+            small: Semaphore::new(SMALL_AT_ONCE),
             large: Semaphore::new(LARGE_AT_ONCE),
+            direct: Arc::new(Semaphore::new(DIRECT_AT_ONCE)),
+            back: Notify::new(),
             counts: Counts::default(),
             away: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -162,8 +177,12 @@ impl ArtifactStore for SpooledStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let checked = self.shared.inner.check().await;
-        if checked.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable) {
-            self.shared.away.store(true, Ordering::Relaxed);
+        match &checked {
+            Ok(()) => self.shared.is_back(),
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
+                self.shared.away.store(true, Ordering::Relaxed);
+            }
+            Err(_) => {}
         }
         checked
     }
@@ -183,6 +202,14 @@ impl ArtifactStore for SpooledStore {
         self.shared.work.notify_one();
         let swept = self.shared.inner.sweep().await?;
         Ok(Swept { uploads: swept.uploads + torn })
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        self.shared.inner.usage().await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Usage, StoreError> {
+        self.shared.inner.prune(retention).await
     }
 
     async fn discard(&self, id: &ArtifactId) -> Result<(), StoreError> {
@@ -238,6 +265,17 @@ impl Shared {
         }
         state.queue.push_back(entry);
         None
+    }
+
+    /// The store works.
+    fn is_back(&self) {
+        self.away.store(false, Ordering::Relaxed);
+        self.back.notify_waiters();
+    }
+
+    /// How long a sender waits for the store.
+    fn patience(&self) -> Duration {
+        if self.away.load(Ordering::Relaxed) { AWAY.min(self.patience) } else { self.patience }
     }
 
     /// Something could not be kept, and goes on without the spool.

@@ -2,7 +2,13 @@
 //!
 //! Plain types only, so that S3 fits as well as a directory. `conformance` holds every store to what the methods say.
 
-use std::{error::Error, fmt, pin::Pin, str::FromStr, time::SystemTime};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,6 +52,17 @@ pub trait ArtifactStore: fmt::Debug + Send + Sync {
     /// going on. The artifact itself, if it is there, stays.
     async fn discard(&self, _id: &ArtifactId) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// How much is stored. `None` from a store that could not say without asking for each artifact.
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        Ok(None)
+    }
+
+    /// Removes artifacts that may be kept no longer, and gives how many. A store with rules of its own for that, such as
+    /// the lifecycle of a bucket, removes nothing.
+    async fn prune(&self, _retention: Retention) -> Result<Usage, StoreError> {
+        Ok(Usage::default())
     }
 
     /// For an upload that ended with `Deferred`: tells when the artifact has arrived. `None` where the store keeps nothing
@@ -231,6 +248,25 @@ pub struct Backlog {
     pub not_kept: u64,
     /// Those whose content was damaged on the disk.
     pub lost: u64,
+}
+
+/// How long artifacts are kept. Without either bound, for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Older ones go.
+    pub age: Option<Duration>,
+    /// The oldest go until the rest has no more bytes than this.
+    pub bytes: Option<u64>,
+}
+
+/// How many artifacts, and how large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// How many.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
 }
 
 /// What a sweep removed.

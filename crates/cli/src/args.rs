@@ -1,5 +1,6 @@
 //! The command line as it is written, and nothing more: what values mean is decided in [`crate::options`].
 
+mod cache;
 mod dev;
 mod diff;
 mod new;
@@ -15,6 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use server::Listen;
 
 pub(crate) use self::{
+    cache::Cache,
     dev::Dev,
     diff::Diff,
     new::{Ci, New, Part, ScriptLanguage},
@@ -163,6 +165,9 @@ pub(crate) enum Command {
     /// Build root directories for sandboxes, and list them.
     #[command(subcommand)]
     Image(Image),
+    /// Show and empty the cache of packages that skills require.
+    #[command(subcommand)]
+    Cache(Cache),
     /// Look whether this machine can make sandboxes. Exit code 1 when it cannot.
     Doctor(Doctor),
     /// Print the JSON Schema of a kind of file, for editors.
@@ -306,6 +311,19 @@ pub(crate) struct Serve {
     /// How long running calls may go on after SIGTERM.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, env = "SKILLBOX_DRAIN", hide_env_values = true)]
     pub(crate) drain: Duration,
+    /// How long a call goes on when its client was cut off, and may come back to it.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, env = "SKILLBOX_ABANDONED", hide_env_values = true)]
+    pub(crate) abandoned: Duration,
+    /// Memory for results, events, inputs and waiting calls of all triggers. Without it, a sixteenth
+    /// of the machine's, from 256 MiB to 2 GiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "SKILLBOX_KEPT_SIZE", hide_env_values = true)]
+    pub(crate) kept_size: Option<u64>,
+    /// How long a store in a directory keeps output files. Without it, for ever.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "SKILLBOX_KEEP_FILES", hide_env_values = true)]
+    pub(crate) keep_files: Option<Duration>,
+    /// How much a store in a directory holds, before the oldest output files go.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "SKILLBOX_STORE_SIZE", hide_env_values = true)]
+    pub(crate) store_size: Option<u64>,
     /// A name by which callers reach us, beside the addresses. Protects against DNS rebinding.
     #[arg(
         long,

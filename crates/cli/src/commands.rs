@@ -1,6 +1,7 @@
 //! One module for each command. A command takes its arguments and gives an exit code or an error; nothing else in this
 //! crate ends the process.
 
+mod cache;
 mod call;
 mod code;
 mod completions;
@@ -64,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Unpack(command)) => unpack::execute(&command, output),
         Some(Command::Diff(command)) => diff::execute(&command, output),
         Some(Command::Image(command)) => image::execute(&command, output),
+        Some(Command::Cache(command)) => cache::execute(&command, output),
         Some(Command::Doctor(command)) => doctor::execute(&command, global, output),
         Some(Command::Schema(command)) => schema::execute(&command),
         Some(Command::Version) => version::execute(output),

@@ -204,6 +204,7 @@ async fn probe(
         ..Declaration::default()
     };
     let request = CallRequest {
+        tenant: runner::Tenant::default(),
         call: program::call(ToolName::CodeRun, args),
         skills: Vec::new(),
         options: CallOptions { stdin: None, sink: Some(kept.sink()), whole_streams: StreamChoice::Whole },

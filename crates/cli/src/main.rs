@@ -17,6 +17,7 @@ mod files;
 mod images;
 mod interrupt;
 mod log;
+mod memory;
 mod options;
 mod output;
 mod progress;

@@ -228,6 +228,9 @@ fn config() -> Config {
     config.most_limits.memory_bytes = u64::MAX;
     config.most_lifetime = LONGEST;
     config.sandboxes = 1;
+    // Whoever gives up a call here has had enough of it.
+    config.abandoned = Duration::ZERO;
+    config.kept_bytes = 4 * 1024 * 1024 * 1024;
     config.drain = Duration::from_secs(1);
     config
 }
@@ -239,6 +242,7 @@ pub(crate) fn config_of_tests(jobs: usize) -> Config {
     config.most_limits.memory_bytes = u64::MAX;
     config.most_lifetime = LONGEST;
     config.sandboxes = jobs;
+    config.abandoned = Duration::ZERO;
     config.drain = Duration::from_secs(1);
     // Nobody asks for the results of a case again.
     config.ended_retention = Duration::from_millis(1);

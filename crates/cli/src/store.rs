@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use artifact::{
-    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, SignedUrls, SpoolOptions, SpooledStore,
-    StoreError, StoreErrorKind,
+    ArtifactStore, Durability, LocalOptions, LocalStore, LocalUrls, Retention, SignedUrls, SpoolOptions,
+    SpooledStore, StoreError, StoreErrorKind,
 };
 use artifact_s3::{Addressing, Credentials, Location, S3Options, S3Store};
 use tokio::time::{sleep, timeout};
@@ -20,6 +20,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the start waits for the store's word.
 const START_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks for output files that may be kept no longer.
+const BETWEEN_PRUNES: Duration = Duration::from_secs(60);
 /// Between two tries to sweep a store that is away, doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -51,6 +53,30 @@ pub(crate) async fn open(command: &Serve, base_url: String) -> Result<Opened, Co
             let store = SpooledStore::open(spool, Arc::new(bucket))?;
             Ok(Opened { store: Arc::new(store), signed_urls: None })
         }
+    }
+}
+
+/// Removes what a store may keep no longer, now and from time to time.
+pub(crate) async fn prune(store: &Arc<dyn ArtifactStore>, retention: Retention) {
+    if retention == Retention::default() {
+        return std::future::pending().await;
+    }
+    loop {
+        match store.prune(retention).await {
+            Ok(removed) if removed.files > 0 => {
+                tracing::info!(
+                    files = removed.files,
+                    size_bytes = removed.bytes,
+                    "old output files were removed"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error = CommandError::from(error);
+                tracing::warn!(error = error.message, causes = ?error.causes, "old output files were not removed");
+            }
+        }
+        sleep(BETWEEN_PRUNES).await;
     }
 }
 

@@ -18,13 +18,13 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::time;
 
-use crate::{content, error::LayerError, lock::LockedPackage};
+use crate::{content, error::LayerError, lock::LockedPackage, prune::IN_USE};
 
 /// Version of everything that a key stands for: layout, manifest, and how content is made. Part of every key.
 pub(crate) const FORMAT: u32 = 1;
@@ -65,11 +65,22 @@ impl Cache {
     pub(crate) fn read(&self, key: &str) -> Result<Option<(Manifest, PathBuf)>, LayerError> {
         let Ok(bytes) = fs::read(self.root.join(key).join("manifest.json")) else { return Ok(None) };
         self.check_owner()?;
+        self.touch(key);
         let directory = self.root.join(key).join("content");
         let manifest = serde_json::from_slice::<Manifest>(&bytes).ok();
         Ok(manifest
             .filter(|manifest| manifest.format == FORMAT && manifest.key == key && directory.is_dir())
             .map(|manifest| (manifest, directory)))
+    }
+
+    /// Says that a layer is used. As far as it goes: it may be another user's.
+    fn touch(&self, key: &str) {
+        let Ok(manifest) = File::open(self.root.join(key).join("manifest.json")) else { return };
+        let recent = manifest.metadata().and_then(|found| found.modified()).ok();
+        let recent = recent.and_then(|used| used.elapsed().ok()).is_some_and(|unused| unused < IN_USE / 8);
+        if !recent {
+            drop(manifest.set_modified(SystemTime::now()));
+        }
     }
 
     /// Makes the directories that a build needs.
@@ -174,6 +185,17 @@ impl Cache {
                 let _left_for_the_next_start = content::remove(&entry.path()).is_err();
             }
         }
+    }
+}
+
+/// The lock of a key; `None` while somebody builds it.
+pub(crate) fn try_lock(root: &Path, key: &std::ffi::OsStr) -> io::Result<Option<KeyLock>> {
+    let file =
+        File::options().write(true).create(true).truncate(false).open(root.join(".locks").join(key))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(KeyLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn inspect(root: &Path, limit: u64) -> Result<Inspected, LayerError> 
     Ok(Inspected { digest: HEXLOWER.encode(&walk.hash.finalize()), bytes: walk.bytes })
 }
 
-/// Makes everything read-only, and nothing setuid: files 0444 or 0555, directories 0555.
+/// Makes every file read-only, and nothing setuid: files 0444 or 0555, directories 0755. Their owner can remove them, as
+/// everybody expects of a cache; sandboxes have them mounted read-only.
 pub(crate) fn seal(directory: &Path) -> Result<(), LayerError> {
     for path in children(directory)? {
         let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
@@ -57,7 +58,7 @@ pub(crate) fn seal(directory: &Path) -> Result<(), LayerError> {
             set_mode(&path, mode)?;
         }
     }
-    set_mode(directory, 0o555)
+    set_mode(directory, 0o755)
 }
 
 /// Bytes below a directory. What vanishes while it is counted counts nothing.
@@ -289,7 +290,7 @@ mod tests {
         set_mode(&root.path().join("bin/x"), 0o4777).unwrap();
         seal(root.path()).unwrap();
         let mode = |name: &str| fs::metadata(root.path().join(name)).unwrap().mode() & 0o7777;
-        assert_eq!((mode("pkg"), mode("pkg/a.py"), mode("bin/x"), mode("")), (0o555, 0o444, 0o555, 0o555));
+        assert_eq!((mode("pkg"), mode("pkg/a.py"), mode("bin/x"), mode("")), (0o755, 0o444, 0o555, 0o755));
         remove(root.path()).unwrap();
         assert!(!root.path().exists());
         remove(root.path()).unwrap();

@@ -20,6 +20,7 @@ mod error;
 mod failure;
 mod lock;
 mod process;
+mod prune;
 mod python;
 mod requirement;
 mod requirements;
@@ -28,6 +29,7 @@ mod tool;
 
 pub use crate::{
     error::LayerError,
+    prune::{CacheUse, Prune, cache_use, prune_cache},
     python::{Libc, Platform, PythonVersion, Target, VersionError},
     requirements::{Requirements, Source},
     resolver::{Config, Event, Layer, Package, Policy, Progress, Resolver, Step, default_cache},

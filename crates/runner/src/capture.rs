@@ -21,7 +21,7 @@ use artifact::{
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use sandbox::{Entry, EntryKind, FetchFile, FetchItem, FileError, Sandbox, SandboxError, layout};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tool::{OutputFile, OutputFileState};
 
 use self::upload::{Deferred, Incoming, Stored, Uploaded};
@@ -33,6 +33,9 @@ const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_FILES: usize = 256;
 /// Small files on their way into the store at the same time.
 const UPLOADS: usize = 16;
+/// Bytes of small files that all captures together collect, beyond one file each: what a store that is slow, or does not
+/// answer, can make us hold.
+pub(crate) const COLLECTED: usize = 64 << 20;
 /// What the entry of a file says that is not in the store.
 const UPLOAD_FAILED: &str = "Upload failed";
 
@@ -41,6 +44,8 @@ const UPLOAD_FAILED: &str = "Upload failed";
 pub(crate) struct Destination<'a> {
     pub(crate) store: &'a dyn ArtifactStore,
     pub(crate) counts: &'a Counts,
+    /// A permit for each byte of a small file that is collected.
+    pub(crate) collected: &'a Semaphore,
     pub(crate) trigger: &'a str,
     pub(crate) limits: OutputLimits,
     /// Most entries of `/output` that are looked at.
@@ -238,7 +243,20 @@ impl<'a> Round<'a> {
                 Some(FetchItem::File { size }) => {
                     // The client has checked that no more files come than were asked for.
                     let Some(take) = waiting.next() else { return Ok(()) };
-                    current = Some(Incoming::begin(take, size, self.to));
+                    let room = loop {
+                        let room = upload::room(self.to, size);
+                        // Without room the files before this one have to go first. One file is always taken.
+                        match (room, uploads.is_empty()) {
+                            (Some(room), _) => break Some(room),
+                            (None, true) => break None,
+                            (None, false) => {
+                                if let Some((take, uploaded)) = uploads.next().await {
+                                    self.settle(&take, uploaded);
+                                }
+                            }
+                        }
+                    };
+                    current = Some(Incoming::begin(take, size, self.to, room));
                 }
                 Some(FetchItem::Data(bytes)) => {
                     if let Some(file) = &mut current {

@@ -51,10 +51,16 @@ pub struct Config {
     pub drain: Duration,
     /// A trigger without calls for this long is ended.
     pub idle: Duration,
-    /// How long the results of an ended trigger are kept.
+    /// How long a call goes on, or waits for its turn, when nobody waits for its answer any more: its client was cut off,
+    /// and may come back and join it.
+    pub abandoned: Duration,
+    /// How long an ended trigger is known to have ended.
     pub ended_retention: Duration,
-    /// How many ended triggers are kept at most.
+    /// Ended triggers that are known at most: some hundred bytes each.
     pub ended_triggers: usize,
+    /// Bytes of everything that is kept for triggers together: results, events, files, declarations with their inputs, calls
+    /// that wait. Results, events and files of all triggers make room by age; the rest is refused beyond three quarters.
+    pub kept_bytes: usize,
     /// Bytes of results that one trigger keeps for repeated calls; the oldest go first.
     pub result_bytes: usize,
     /// Calls that one trigger takes in its life.
@@ -100,8 +106,10 @@ impl Config {
             retry_after: Duration::from_secs(2),
             drain: Duration::from_secs(20),
             idle: Duration::from_secs(3600),
+            abandoned: Duration::from_secs(30),
             ended_retention: Duration::from_secs(600),
-            ended_triggers: 1_000,
+            ended_triggers: 200_000,
+            kept_bytes: 512 * 1024 * 1024,
             result_bytes: 16 * 1024 * 1024,
             calls: 4096,
             progress_events: 1_000,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sandbox::{Limits, SandboxPath};
 use serde_json::{Map, Value};
 
-use crate::{Config, environment};
+use crate::{Config, Shortage, environment, keep::weight};
 
 /// Longest `env` of a trigger, names and values together, in bytes: it must fit one frame to init.
 const ENVIRONMENT_BYTES: usize = 64 * 1024;
@@ -162,9 +162,11 @@ pub enum DeclareError {
     /// The trigger has ended.
     #[error("the trigger is closed")]
     Closed,
-    /// There are too many triggers; a later try may work.
-    #[error("too many triggers are open")]
+    /// There is too much of something; a later try may work.
+    #[error("{shortage}")]
     Busy {
+        /// Of what.
+        shortage: Shortage,
         /// When to try again.
         retry_after: Duration,
     },
@@ -177,6 +179,15 @@ pub enum DeclareError {
 }
 
 impl Declaration {
+    /// About the bytes that it takes in memory, as it came and as it is carried out.
+    pub(crate) fn weight(&self) -> usize {
+        let env: usize = self.env.iter().map(|(name, value)| 100 + 2 * (name.len() + value.len())).sum();
+        let inputs: usize =
+            self.inputs.iter().map(|input| 200 + 2 * input.path.len() + input.content.len()).sum();
+        let metadata = weight(&Value::Object(self.metadata.clone()));
+        1000 + env + inputs + metadata + self.skills.iter().map(|slug| 50 + slug.len()).sum::<usize>()
+    }
+
     /// What it comes to under this configuration.
     ///
     /// # Errors

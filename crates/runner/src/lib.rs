@@ -7,8 +7,9 @@
 //! ```text
 //!   Runner ── directory ── trigger task ── call ── lease (Sandbox) ── capture ── ArtifactStore
 //!                              │             └─ tools: skill, code, file
-//!                              ├─ records (results of earlier calls)
-//!                              └─ progress (what readers follow)
+//!                              ├─ places (who gets a sandbox, and which one gives way)
+//!                              ├─ records (results of earlier calls) ─┐
+//!                              └─ progress (what readers follow) ─────┴─ keep (one bound of bytes for all triggers)
 //! ```
 //!
 //! Invariants: calls of one trigger run one after the other, in the order in which they were accepted. A tool call id
@@ -22,11 +23,15 @@ mod directory;
 mod environment;
 mod fault;
 mod id;
+mod keep;
 mod pending;
+mod places;
 mod progress;
 mod report;
 mod runner;
+mod shortage;
 mod skills;
+mod tenant;
 mod tools;
 mod totals;
 mod trigger;
@@ -38,13 +43,16 @@ pub use crate::{
     config::Config,
     declaration::{Declaration, DeclareError, InputFile, LimitsWanted, NetworkWanted},
     id::{InvalidTriggerId, TriggerId},
+    keep::KeptBytes,
     pending::{CallError, CallOptions, CallRequest, PendingCall, StreamChoice},
     progress::{ProgressEvent, ProgressKind, ProgressStream},
     report::{
         CallAnswer, CallReport, CallState, CallStatus, OutputSink, ProgramReport, SandboxReport, TriggerFile,
-        TriggerState, TriggerStatus,
+        TriggerState, TriggerStatus, TriggerSummary,
     },
-    runner::{Cancelled, Load, Parts, Runner, ShutdownReport},
-    skills::{PrepareError, SkillEntry, Skills},
+    runner::{Cancelled, FollowError, Load, Parts, Runner, ShutdownReport},
+    shortage::Shortage,
+    skills::{PrepareError, Refreshed, SkillEntry, Skills},
+    tenant::Tenant,
     totals::{CallOutcome, Totals, UploadOutcome},
 };

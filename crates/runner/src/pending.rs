@@ -3,16 +3,16 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tool::ToolCall;
 
-use crate::{CallAnswer, DeclareError, OutputSink};
+use crate::{CallAnswer, DeclareError, OutputSink, Shortage, Tenant};
 
 /// One tool call with what comes beside it.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct CallRequest {
     pub call: ToolCall,
     /// Slugs of skills to enable for the trigger, beside those that it has.
     pub skills: Vec<String>,
+    /// For whom it is carried out.
+    pub tenant: Tenant,
     /// What only callers in the same process ask for.
     pub options: CallOptions,
 }
@@ -29,7 +31,7 @@ impl CallRequest {
     /// The call alone.
     #[must_use]
     pub fn new(call: ToolCall) -> Self {
-        Self { call, skills: Vec::new(), options: CallOptions::default() }
+        Self { call, skills: Vec::new(), tenant: Tenant::default(), options: CallOptions::default() }
     }
 }
 
@@ -87,10 +89,10 @@ pub enum CallError {
     #[error("the trigger is closed")]
     TriggerClosed,
     /// There is too much of something; a later try may work.
-    #[error("too many {what}")]
+    #[error("{shortage}")]
     Busy {
         /// Of what.
-        what: &'static str,
+        shortage: Shortage,
         /// When to try again.
         retry_after: Duration,
     },
@@ -112,9 +114,9 @@ impl CallError {
         match self {
             Self::Busy { retry_after, .. }
             | Self::ShuttingDown { retry_after }
-            | Self::Skills(DeclareError::Busy { retry_after } | DeclareError::ShuttingDown { retry_after }) => {
-                Some(*retry_after)
-            }
+            | Self::Skills(
+                DeclareError::Busy { retry_after, .. } | DeclareError::ShuttingDown { retry_after },
+            ) => Some(*retry_after),
             Self::InvalidCallId
             | Self::Skills(_)
             | Self::ConflictingArguments { .. }
@@ -128,17 +130,51 @@ impl CallError {
 /// How a trigger's task answers whoever waits for a call.
 pub(crate) type CallReply = Result<Arc<CallAnswer>, CallError>;
 
-/// A call that was accepted. Resolves to its answer. Dropping it cancels the call, unless somebody else waits for the
-/// same call.
+/// A call that was accepted. Resolves to its answer. When all who wait for a call have dropped it, the call goes on for
+/// [`crate::Config::abandoned`], and is stopped then: whoever sends it again before joins it, or gets its result.
 #[derive(Debug)]
-#[must_use = "dropping it cancels the call"]
+#[must_use = "dropping it stops the call in the end"]
 pub struct PendingCall {
     reply: oneshot::Receiver<CallReply>,
+    left: Arc<OnceLock<Instant>>,
+}
+
+/// The other end of a [`PendingCall`].
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    reply: oneshot::Sender<CallReply>,
+    left: Arc<OnceLock<Instant>>,
 }
 
 impl PendingCall {
-    pub(crate) fn new(reply: oneshot::Receiver<CallReply>) -> Self {
-        Self { reply }
+    pub(crate) fn new() -> (Self, Waiter) {
+        let (sender, receiver) = oneshot::channel();
+        let left = Arc::<OnceLock<Instant>>::default();
+        (Self { reply: receiver, left: Arc::clone(&left) }, Waiter { reply: sender, left })
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        // Before the channel closes, so that whoever sees it closed knows since when.
+        let _ = self.left.set(Instant::now());
+    }
+}
+
+impl Waiter {
+    pub(crate) fn answer(self, reply: CallReply) {
+        // Whoever is gone needs no answer.
+        let _ = self.reply.send(reply);
+    }
+
+    /// Since when nobody waits here any more.
+    pub(crate) fn gone_since(&self) -> Option<Instant> {
+        self.reply.is_closed().then(|| self.left.get().copied().unwrap_or_else(Instant::now))
+    }
+
+    /// Ready when nobody waits here any more.
+    pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.reply.poll_closed(context)
     }
 }
 

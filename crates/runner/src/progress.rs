@@ -1,7 +1,8 @@
 //! What happens in a trigger, as it happens: a bounded log that any number of readers follow.
 //!
 //! One writer, the trigger's task, which never waits for a reader. Readers take from the log at their own pace; one that
-//! falls behind, or comes back with an old id, gets a [`ProgressKind::Skipped`] in place of what is gone.
+//! falls behind, or comes back with an old id, gets a [`ProgressKind::Skipped`] in place of what is gone. A log is bounded
+//! by itself, and all of them by [`crate::keep`]: so it is always its oldest events that are gone.
 
 use std::{
     collections::VecDeque,
@@ -13,6 +14,13 @@ use sandbox::StreamKind;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::keep::{Held, Keep, Kept};
+
+/// Longest text of one event, in bytes: what a reader has in its hands at a time.
+const TEXT: usize = 16 * 1024;
+/// What a reader may take of memory, in what was sent to it and not read.
+pub(crate) const READER: usize = 256 * 1024;
 
 /// One event with its place in the log.
 #[derive(Clone, Debug)]
@@ -134,21 +142,48 @@ struct Shared {
 
 #[derive(Debug)]
 struct Log {
-    events: VecDeque<ProgressEvent>,
+    keep: Keep,
+    events: VecDeque<Logged>,
     next_id: u64,
     bytes: usize,
     most_events: usize,
     most_bytes: usize,
 }
 
+/// An event that may be gone.
+#[derive(Debug)]
+struct Logged {
+    id: u64,
+    at: SystemTime,
+    bytes: usize,
+    kind: Kept<ProgressKind>,
+}
+
 impl ProgressLog {
-    pub(crate) fn new(most_events: usize, most_bytes: usize) -> Self {
-        let log = Log { events: VecDeque::new(), next_id: 1, bytes: 0, most_events, most_bytes };
+    pub(crate) fn new(keep: &Keep, most_events: usize, most_bytes: usize) -> Self {
+        let keep = keep.clone();
+        let log = Log { keep, events: VecDeque::new(), next_id: 1, bytes: 0, most_events, most_bytes };
         Self { shared: Arc::new(Shared { log: Mutex::new(log), newest: watch::Sender::new((0, false)) }) }
     }
 
     /// Appends an event; never waits. Nothing comes after [`ProgressKind::Ended`].
     pub(crate) fn push(&self, kind: ProgressKind) {
+        if let ProgressKind::Output { tool_call_id, stream, text } = &kind
+            && text.len() > TEXT
+        {
+            let mut rest = text.as_str();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.floor_char_boundary(TEXT));
+                let (tool_call_id, text) = (tool_call_id.clone(), piece.to_owned());
+                self.append(ProgressKind::Output { tool_call_id, stream: *stream, text });
+                rest = after;
+            }
+            return;
+        }
+        self.append(kind);
+    }
+
+    fn append(&self, kind: ProgressKind) {
         let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.newest.borrow().1 {
             return;
@@ -156,15 +191,20 @@ impl ProgressLog {
         let ended = kind == ProgressKind::Ended;
         let id = log.next_id;
         log.next_id += 1;
-        log.bytes += weight(&kind);
-        log.events.push_back(ProgressEvent { id, at: SystemTime::now(), kind: Arc::new(kind) });
+        let bytes = weight(&kind);
+        log.bytes += bytes;
+        let kind = log.keep.keep(Arc::new(kind), bytes);
+        log.events.push_back(Logged { id, at: SystemTime::now(), bytes, kind });
         while log.events.len() > log.most_events || (log.bytes > log.most_bytes && log.events.len() > 1) {
-            if let Some(old) = log.events.pop_front() {
-                log.bytes -= weight(&old.kind);
-            }
+            log.forget_oldest();
         }
         // Under the lock, so that readers see the ids in order.
         self.shared.newest.send_replace((id, ended));
+    }
+
+    /// Events that it knows of.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).events.len()
     }
 
     /// Waits for [`ProgressKind::Ended`].
@@ -174,9 +214,17 @@ impl ProgressLog {
     }
 
     /// A reader of everything after the event with this id; from the oldest kept where it is `None`.
-    pub(crate) fn follow(&self, after: Option<u64>) -> ProgressStream {
+    pub(crate) fn follow(&self, after: Option<u64>, held: Held) -> ProgressStream {
         let newest = self.shared.newest.subscribe();
-        ProgressStream { shared: self.shared.clone(), newest, seen: after.unwrap_or(0) }
+        ProgressStream { shared: self.shared.clone(), newest, seen: after.unwrap_or(0), _held: held }
+    }
+}
+
+impl Log {
+    fn forget_oldest(&mut self) {
+        if let Some(old) = self.events.pop_front() {
+            self.bytes -= old.bytes;
+        }
     }
 }
 
@@ -186,6 +234,7 @@ pub struct ProgressStream {
     shared: Arc<Shared>,
     newest: watch::Receiver<(u64, bool)>,
     seen: u64,
+    _held: Held,
 }
 
 impl ProgressStream {
@@ -196,7 +245,7 @@ impl ProgressStream {
             // An id from the future (of an earlier trigger with the same name) starts over.
             self.seen = if self.seen > newest { 0 } else { self.seen };
             if self.seen < newest {
-                return self.take();
+                return Some(self.take());
             }
             if ended || self.newest.changed().await.is_err() {
                 return None;
@@ -204,24 +253,27 @@ impl ProgressStream {
         }
     }
 
-    fn take(&mut self) -> Option<ProgressEvent> {
-        let log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = log.events.front()?.id;
+    /// There is an event after those that were seen.
+    fn take(&mut self) -> ProgressEvent {
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.seen + 1;
-        if wanted < oldest {
-            self.seen = oldest - 1;
-            let events = oldest - wanted;
-            // It carries the id of the last event that is gone, so that a reader which comes back goes on after it.
-            let at = log.events.front()?.at;
-            return Some(ProgressEvent {
-                id: self.seen,
-                at,
-                kind: Arc::new(ProgressKind::Skipped { events }),
-            });
+        loop {
+            let oldest = log.events.front().map_or(log.next_id, |logged| logged.id);
+            let at = log.events.front().map_or_else(SystemTime::now, |logged| logged.at);
+            if wanted < oldest {
+                self.seen = oldest - 1;
+                let events = oldest - wanted;
+                // It carries the id of the last event that is gone, so that a reader which comes back goes on after it.
+                return ProgressEvent { id: self.seen, at, kind: Arc::new(ProgressKind::Skipped { events }) };
+            }
+            let found = usize::try_from(wanted - oldest).ok().and_then(|at| log.events.get(at));
+            if let Some((logged, kind)) = found.and_then(|logged| Some((logged, logged.kind.get()?))) {
+                self.seen = logged.id;
+                return ProgressEvent { id: logged.id, at: logged.at, kind };
+            }
+            // It had to make room for others, and what is older as well.
+            log.forget_oldest();
         }
-        let event = log.events.get(usize::try_from(wanted - oldest).ok()?)?.clone();
-        self.seen = event.id;
-        Some(event)
     }
 }
 
@@ -255,6 +307,14 @@ mod tests {
 
     use super::*;
 
+    fn log(most_events: usize, most_bytes: usize) -> ProgressLog {
+        ProgressLog::new(&Keep::new(1 << 30), most_events, most_bytes)
+    }
+
+    fn follow(log: &ProgressLog, after: Option<u64>) -> ProgressStream {
+        log.follow(after, Keep::new(1 << 30).hold(READER).unwrap())
+    }
+
     fn text(text: &str) -> ProgressKind {
         ProgressKind::Output { tool_call_id: "c".into(), stream: "stdout", text: text.into() }
     }
@@ -266,8 +326,8 @@ mod tests {
 
     #[tokio::test]
     async fn readers_get_everything_in_order_and_the_end() {
-        let log = ProgressLog::new(10, 10_000);
-        let mut early = log.follow(None);
+        let log = log(10, 10_000);
+        let mut early = follow(&log, None);
         log.push(text("a"));
         log.push(text("b"));
         log.push(ProgressKind::Ended);
@@ -276,31 +336,31 @@ mod tests {
         assert_eq!(next(&mut early).await, (2, text("b")));
         assert_eq!(next(&mut early).await, (3, ProgressKind::Ended));
         assert!(early.next().await.is_none());
-        let mut late = log.follow(Some(2));
+        let mut late = follow(&log, Some(2));
         assert_eq!(next(&mut late).await.0, 3);
-        assert!(log.follow(Some(3)).next().await.is_none());
+        assert!(follow(&log, Some(3)).next().await.is_none());
     }
 
     #[tokio::test]
     async fn a_slow_reader_loses_the_oldest_and_is_told_so() {
-        let log = ProgressLog::new(3, 10_000);
-        let mut slow = log.follow(None);
+        let log = log(3, 10_000);
+        let mut slow = follow(&log, None);
         for n in 0..10 {
             log.push(text(&n.to_string()));
         }
         assert_eq!(next(&mut slow).await, (7, ProgressKind::Skipped { events: 7 }));
         assert_eq!(next(&mut slow).await, (8, text("7")));
-        let bytes = ProgressLog::new(1000, 1000);
+        let bytes = log(1000, 1000);
         for _ in 0..10 {
             bytes.push(text(&"x".repeat(400)));
         }
-        assert_eq!(next(&mut bytes.follow(None)).await.1, ProgressKind::Skipped { events: 8 });
+        assert_eq!(next(&mut follow(&bytes, None)).await.1, ProgressKind::Skipped { events: 8 });
     }
 
     #[tokio::test]
     async fn a_reader_waits_without_losing_anything() {
-        let log = ProgressLog::new(10, 1000);
-        let mut reader = log.follow(None);
+        let log = log(10, 1000);
+        let mut reader = follow(&log, None);
         let writer = async {
             tokio::task::yield_now().await;
             log.push(text("a"));
@@ -308,7 +368,44 @@ mod tests {
         let (event, ()) = tokio::join!(reader.next(), writer);
         assert_eq!(event.unwrap().id, 1);
         // An id that this log has not reached means another log: everything is sent.
-        assert_eq!(next(&mut log.follow(Some(99))).await.0, 1);
+        assert_eq!(next(&mut follow(&log, Some(99))).await.0, 1);
+    }
+
+    #[tokio::test]
+    async fn what_made_room_for_others_is_said_to_be_gone() {
+        let keep = Keep::new(3000);
+        let log = ProgressLog::new(&keep, 100, 1 << 20);
+        for n in 0..4 {
+            log.push(text(&n.to_string()));
+        }
+        let mut reader = follow(&log, None);
+        assert_eq!(next(&mut reader).await.1, text("0"));
+        let large = keep.keep(Arc::new(0), 2500);
+        assert_eq!(next(&mut reader).await, (3, ProgressKind::Skipped { events: 2 }));
+        assert_eq!(next(&mut reader).await, (4, text("3")));
+        drop(large);
+        let _larger = keep.keep(Arc::new(0), 2850);
+        assert_eq!(next(&mut follow(&log, None)).await, (4, ProgressKind::Skipped { events: 4 }));
+        log.push(ProgressKind::Ended);
+        assert_eq!(next(&mut reader).await.1, ProgressKind::Ended);
+        assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_long_text_comes_in_pieces() {
+        let log = log(100, 1 << 20);
+        let whole = "ä".repeat(TEXT);
+        log.push(text(&whole));
+        log.push(ProgressKind::Ended);
+        let mut reader = follow(&log, None);
+        let mut together = String::new();
+        while let Some(event) = reader.next().await {
+            if let ProgressKind::Output { text, .. } = &*event.kind {
+                assert!(text.len() <= TEXT);
+                together.push_str(text);
+            }
+        }
+        assert!(together == whole);
     }
 
     #[test]

@@ -84,6 +84,17 @@ pub struct TriggerStatus {
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A trigger that has not ended, among others. Shown by `GET /v1/triggers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriggerSummary {
+    /// The platform's id of it.
+    pub id: crate::TriggerId,
+    /// Where it is in its life.
+    pub state: TriggerState,
+    /// For how long.
+    pub since: Duration,
+}
+
 /// Where a trigger is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

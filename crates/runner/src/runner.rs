@@ -7,21 +7,23 @@ use layer::Resolver;
 use sandbox::Driver;
 use skill::{Catalog, Skill};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tool::OutputFileState;
 
 use crate::{
-    CallError, CallRequest, Config, Declaration, DeclareError, PendingCall, PrepareError, ProgressStream,
-    Skills, Totals, TriggerId, TriggerStatus,
-    capture::Awaited,
-    directory::{Directory, Entry},
+    CallError, CallRequest, Config, Declaration, DeclareError, KeptBytes, PendingCall, PrepareError,
+    ProgressStream, Shortage, Skills, Totals, TriggerId, TriggerState, TriggerStatus, TriggerSummary,
+    capture::{Awaited, COLLECTED},
+    directory::{Directory, Entry, Found, Glance},
     fault::chain,
-    progress::{ProgressKind, ProgressLog},
+    keep::{Held, Keep, weight},
+    places::Places,
+    progress::{ProgressKind, ProgressLog, READER},
     totals::Counts,
-    trigger::{Incoming, Message, Trigger},
+    trigger::{Incoming, Message, Trigger, answer_ended, progress_of_ended},
 };
 
 /// Messages that wait for one trigger's task. It takes them at once, also while a call runs.
@@ -30,6 +32,11 @@ const INBOX: usize = 64;
 const CALL_ID: usize = 256;
 /// How long the last captures and the removal of sandboxes may take after the drain, before the driver ends the rest.
 const LAST_STEPS: Duration = Duration::from_secs(15);
+
+/// How long the driver may take to end, before the runner ends without it.
+const DRIVER_END: Duration = Duration::from_secs(15);
+/// What a trigger costs beside its calls and events, in bytes: its task.
+const TRIGGER: usize = 16 * 1024;
 
 /// What a runner is put together from.
 #[derive(Debug)]
@@ -57,8 +64,11 @@ pub(crate) struct Core {
     pub(crate) skills: Skills,
     pub(crate) config: Config,
     pub(crate) directory: Directory,
-    /// One permit for each living sandbox.
-    pub(crate) sandboxes: Arc<Semaphore>,
+    /// One place for each living sandbox.
+    pub(crate) places: Places,
+    pub(crate) keep: Keep,
+    /// For captures: a permit for each byte that they collect.
+    pub(crate) collected: Semaphore,
     /// No new calls; running ones go on.
     pub(crate) draining: CancellationToken,
     /// Running calls end now.
@@ -76,6 +86,22 @@ pub enum Cancelled {
     AlreadyDone,
     /// The trigger, or the call, is not known.
     Unknown,
+}
+
+/// Why a trigger's progress cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FollowError {
+    /// There is no such trigger.
+    #[error("the trigger is not known")]
+    Unknown,
+    /// There is too much of something; a later try may work.
+    #[error("{shortage}")]
+    Busy {
+        /// Of what.
+        shortage: Shortage,
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 /// How much a runner has to do.
@@ -111,8 +137,10 @@ impl Runner {
             driver,
             store,
             skills: Skills::new(catalog, layers),
-            directory: Directory::new(config.triggers, config.ended_triggers),
-            sandboxes: Arc::new(Semaphore::new(config.sandboxes)),
+            directory: Directory::new(config.triggers, config.ended_triggers, config.ended_retention),
+            places: Places::new(config.sandboxes),
+            keep: Keep::new(config.kept_bytes),
+            collected: Semaphore::new(COLLECTED),
             draining: CancellationToken::new(),
             hurry: CancellationToken::new(),
             counts: Counts::default(),
@@ -157,9 +185,27 @@ impl Runner {
     pub fn load(&self) -> Load {
         Load {
             triggers: self.core.directory.live(),
-            sandboxes: self.core.config.sandboxes.saturating_sub(self.core.sandboxes.available_permits()),
+            sandboxes: self.core.places.taken(),
             accepting: !self.core.draining.is_cancelled(),
         }
+    }
+
+    /// How much memory is kept for triggers.
+    #[must_use]
+    pub fn kept(&self) -> KeptBytes {
+        self.core.keep.bytes()
+    }
+
+    /// All triggers that have not ended, by id.
+    #[must_use]
+    pub fn triggers(&self) -> Vec<TriggerSummary> {
+        let glances = self.core.directory.glances().into_iter();
+        let summary = |(id, glance): (TriggerId, Glance)| TriggerSummary {
+            id,
+            state: glance.state,
+            since: glance.since.elapsed(),
+        };
+        glances.map(summary).collect()
     }
 
     /// Says what a trigger is to have. Creates nothing; the same declaration may come again.
@@ -170,12 +216,14 @@ impl Runner {
         let config = &self.core.config;
         let resolved = Box::new(declaration.check(config)?);
         let skills = self.find_skills(&declaration.skills)?;
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Declare { declaration: Box::new(declaration), resolved, skills, reply };
         let retry_after = config.retry_after;
+        let busy = |shortage| DeclareError::Busy { shortage, retry_after };
+        let held = self.core.keep.hold(declaration.weight()).map_err(busy)?;
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Declare { declaration: Box::new(declaration), resolved, skills, held, reply };
         self.send_or_start(id, message).await.map_err(|refusal| match refusal {
             Refusal::ShuttingDown => DeclareError::ShuttingDown { retry_after },
-            Refusal::Full => DeclareError::Busy { retry_after },
+            Refusal::Full(shortage) => busy(shortage),
         })?;
         answer.await.unwrap_or(Err(DeclareError::Closed))
     }
@@ -186,22 +234,27 @@ impl Runner {
     /// # Errors
     /// Why the call was not taken.
     pub async fn submit(&self, id: &TriggerId, request: CallRequest) -> Result<PendingCall, CallError> {
-        let CallRequest { call, skills, options } = request;
+        let CallRequest { call, skills, tenant, options } = request;
         let call_id = &call.tool_call_id;
         if call_id.is_empty() || call_id.chars().count() > CALL_ID || call_id.chars().any(char::is_control) {
             return Err(CallError::InvalidCallId);
         }
         let skills = self.find_skills(&skills).map_err(CallError::Skills)?;
-        let (accepted, taken) = oneshot::channel();
-        let (reply, answer) = oneshot::channel();
-        let incoming = Incoming { call, skills, options, received: Instant::now(), accepted, reply };
         let retry_after = self.core.config.retry_after;
+        let busy = |shortage| CallError::Busy { shortage, retry_after };
+        let names = call.tool_call_id.len() + call.tool_name.len();
+        let held = self.core.keep.hold(1000 + 2 * names + weight(&call.args)).map_err(busy)?;
+        let (accepted, taken) = oneshot::channel();
+        // Before the call is taken, so that it is noticed when its caller goes away at any moment from then on.
+        let (pending, waiter) = PendingCall::new();
+        let received = Instant::now();
+        let incoming = Incoming { call, skills, tenant, options, held, received, accepted, waiter };
         self.send_or_start(id, Message::Call(Box::new(incoming))).await.map_err(|refusal| match refusal {
             Refusal::ShuttingDown => CallError::ShuttingDown { retry_after },
-            Refusal::Full => CallError::Busy { what: "triggers are open", retry_after },
+            Refusal::Full(shortage) => busy(shortage),
         })?;
         taken.await.unwrap_or(Err(CallError::Internal))?;
-        Ok(PendingCall::new(answer))
+        Ok(pending)
     }
 
     /// Stops one call, whether it runs or waits.
@@ -218,10 +271,23 @@ impl Runner {
         answer.await.ok()
     }
 
-    /// Follows what happens in a trigger, after the event with this id; `None` for a trigger that is not known.
-    #[must_use]
-    pub fn progress(&self, id: &TriggerId, last_event_id: Option<u64>) -> Option<ProgressStream> {
-        Some(self.core.directory.find(id)?.progress.follow(last_event_id))
+    /// Follows what happens in a trigger, after the event with this id.
+    ///
+    /// # Errors
+    /// The trigger is not known, or there are too many readers.
+    pub fn progress(
+        &self,
+        id: &TriggerId,
+        last_event_id: Option<u64>,
+    ) -> Result<ProgressStream, FollowError> {
+        let progress = match self.core.directory.find(id).ok_or(FollowError::Unknown)? {
+            Found::Live(entry) => entry.progress,
+            Found::Ended(remains) => progress_of_ended(remains, &self.core.keep),
+        };
+        let retry_after = self.core.config.retry_after;
+        let held =
+            self.core.keep.hold(READER).map_err(|shortage| FollowError::Busy { shortage, retry_after })?;
+        Ok(progress.follow(last_event_id, held))
     }
 
     /// Ends a trigger: kills what runs, captures a last time, and destroys the sandbox. Returns when that is done.
@@ -267,8 +333,10 @@ impl Runner {
         if left > 0 {
             tracing::error!(triggers = left, "triggers did not end in time");
         }
-        if let Err(error) = core.driver.shutdown().await {
-            tracing::error!(error = chain(&error), "the driver did not end cleanly");
+        match timeout(DRIVER_END, core.driver.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = chain(&error), "the driver did not end cleanly"),
+            Err(_) => tracing::error!("the driver did not end in time; the next runner removes what is left"),
         }
         ShutdownReport { left }
     }
@@ -297,8 +365,17 @@ impl Runner {
 
     /// Sends to a trigger that is known; drops the message, and with it its way back, where there is none.
     async fn send(&self, id: &TriggerId, message: Message) {
-        if let Some(entry) = self.core.directory.find(id) {
-            let _ = entry.inbox.send(message).await;
+        let message = match self.core.directory.find(id) {
+            None => return,
+            Some(Found::Ended(remains)) => return answer_ended(remains.as_deref(), message),
+            Some(Found::Live(entry)) => match entry.inbox.send(message).await {
+                Ok(()) => return,
+                Err(back) => back.0,
+            },
+        };
+        // It was just ending.
+        if let Some(Found::Ended(remains)) = self.core.directory.find(id) {
+            answer_ended(remains.as_deref(), message);
         }
     }
 
@@ -307,23 +384,33 @@ impl Runner {
             if self.core.draining.is_cancelled() {
                 return Err(Refusal::ShuttingDown);
             }
-            let entry = self.core.directory.find_or_start(id, |generation| self.start(id, generation));
-            match entry.map_err(|_| Refusal::Full)?.inbox.send(message).await {
+            // What a trigger costs without calls and events.
+            let held = self.core.keep.hold(TRIGGER).map_err(Refusal::Full)?;
+            let start = |generation| self.start(id, generation, held);
+            let entry = match self.core.directory.find_or_start(id, start).map_err(Refusal::Full)? {
+                Found::Live(entry) => entry,
+                Found::Ended(remains) => {
+                    answer_ended(remains.as_deref(), message);
+                    return Ok(());
+                }
+            };
+            match entry.inbox.send(message).await {
                 Ok(()) => return Ok(()),
-                // The task was just going. The next look finds that, and starts another.
+                // The task was just going. The next look finds that.
                 Err(back) => message = back.0,
             }
         }
     }
 
-    fn start(&self, id: &TriggerId, generation: u64) -> Entry {
+    fn start(&self, id: &TriggerId, generation: u64, held: Held) -> Entry {
         let config = &self.core.config;
         let (inbox, messages) = mpsc::channel(INBOX);
-        let progress = ProgressLog::new(config.progress_events, config.progress_bytes);
-        let trigger =
-            Trigger::new(Arc::clone(&self.core), id.clone(), generation, messages, progress.clone());
+        let progress = ProgressLog::new(&self.core.keep, config.progress_events, config.progress_bytes);
+        let (shown, glance) = watch::channel(Glance { state: TriggerState::Idle, since: Instant::now() });
+        let core = Arc::clone(&self.core);
+        let trigger = Trigger::new(core, id.clone(), generation, messages, progress.clone(), shown, held);
         self.core.tasks.spawn(trigger.run());
-        Entry { inbox, progress }
+        Entry { inbox, progress, glance }
     }
 }
 
@@ -359,5 +446,5 @@ impl Core {
 /// Why a trigger is not started.
 enum Refusal {
     ShuttingDown,
-    Full,
+    Full(Shortage),
 }

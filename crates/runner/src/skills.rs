@@ -1,7 +1,8 @@
 //! The skills that triggers may enable, and what sandboxes need of them.
 //!
-//! Readers get snapshots and never wait; installing and removing touch the disk and run one after the other on a
-//! blocking thread. What a sandbox needs of a skill (a tar, a dependency layer) is made once for each content.
+//! Each skill is held in memory as it was when it came: a trigger reads, runs and is told of one version, whatever becomes
+//! of the folder meanwhile. Readers get snapshots and never wait; installing, removing and refreshing touch the disk and run
+//! one after the other on a blocking thread. What a sandbox needs of a skill (a tar, a dependency layer) is made once for each content.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use layer::{LayerError, Progress, Requirements, Resolver, Source};
 use skill::{Catalog, CatalogError, Digest, Installed, Origin, ReadError, Skill};
 use tokio::task::spawn_blocking;
+
+use crate::fault::chain;
 
 /// The skills of a runner. Clones share them.
 #[derive(Clone, Debug)]
@@ -37,6 +40,17 @@ pub struct SkillEntry {
     pub origin: Origin,
     /// Whether it hides a built-in one.
     pub shadows: bool,
+    /// What it was made from.
+    source: Arc<Skill>,
+}
+
+/// What has changed on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Slugs of skills that are new, changed, or gone.
+    pub changed: Vec<String>,
+    /// What is not used now, and why.
+    pub problems: Vec<String>,
 }
 
 /// What a sandbox needs of a skill.
@@ -79,7 +93,7 @@ pub enum PrepareError {
 
 impl Skills {
     pub(crate) fn new(catalog: Catalog, layers: Arc<Resolver>) -> Self {
-        let snapshot = RwLock::new(Arc::new(snapshot(&catalog)));
+        let snapshot = RwLock::new(Arc::new(snapshot(&catalog, &BTreeMap::new())));
         let shared = Shared { catalog: Mutex::new(catalog), snapshot, prepared: Mutex::default(), layers };
         Self { shared: Arc::new(shared) }
     }
@@ -123,6 +137,19 @@ impl Skills {
         _ = replaced.await;
     }
 
+    /// Takes up what has changed on the disk, for triggers that come from now on.
+    ///
+    /// # Errors
+    /// The directory of uploaded skills cannot be read. What was known stays.
+    pub async fn refresh(&self) -> Result<Refreshed, CatalogError> {
+        self.change(|catalog| {
+            let changed = catalog.refresh()?.iter().map(ToString::to_string).collect();
+            let problems = catalog.problems().iter().map(|problem| chain(problem)).collect();
+            Ok(Refreshed { changed, problems })
+        })
+        .await
+    }
+
     /// Makes a skill ready, or finds that it is.
     pub(crate) async fn prepare(
         &self,
@@ -136,7 +163,7 @@ impl Skills {
         let found = blocking(move || {
             let digest = reading.digest()?;
             let prepared = lock(&known.prepared).get(&digest).cloned();
-            let tar = if prepared.is_some() { None } else { Some(Bytes::from(reading.tar()?)) };
+            let tar = if prepared.is_some() { None } else { Some(Bytes::from_owner(Tar(reading.tar()?))) };
             Ok::<_, ReadError>((digest, prepared, tar))
         });
         let (digest, prepared, tar) =
@@ -167,7 +194,8 @@ impl Skills {
         blocking(move || {
             let mut catalog = lock(&shared.catalog);
             let changed = change(&mut catalog)?;
-            let snapshot = snapshot(&catalog);
+            let before = shared.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let snapshot = snapshot(&catalog, &before);
             // Contents that no skill has any more are forgotten; triggers that use them hold them.
             let digests: Vec<Digest> =
                 snapshot.values().filter_map(|entry| entry.skill.digest().ok()).collect();
@@ -195,11 +223,37 @@ fn requirements(skill: &Skill) -> Requirements {
     }
 }
 
-fn snapshot(catalog: &Catalog) -> BTreeMap<String, SkillEntry> {
+/// A tar that a skill holds as well.
+struct Tar(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Tar {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What the catalog has, each skill as it is now, or as it was if it is the same as before.
+fn snapshot(catalog: &Catalog, before: &BTreeMap<String, SkillEntry>) -> BTreeMap<String, SkillEntry> {
+    let hold = |source: &Arc<Skill>| {
+        let known = before.get(source.name().as_str());
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.source, source)) {
+            return Arc::clone(&known.skill);
+        }
+        source.snapshot().map(Arc::new).unwrap_or_else(|error| {
+            // Whoever uses it is told of the same fault, if it is still there.
+            tracing::warn!(
+                skill.name = source.name().as_str(),
+                error = chain(&error),
+                "a skill cannot be read whole"
+            );
+            Arc::clone(source)
+        })
+    };
     let entry = |entry: skill::CatalogEntry<'_>| SkillEntry {
-        skill: Arc::clone(entry.skill),
+        skill: hold(entry.skill),
         origin: entry.origin,
         shadows: entry.shadows.is_some(),
+        source: Arc::clone(entry.skill),
     };
     catalog.entries().map(|found| (found.skill.name().to_string(), entry(found))).collect()
 }

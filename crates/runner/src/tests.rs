@@ -4,6 +4,7 @@ mod calls;
 mod captures;
 mod inputs;
 mod life;
+mod room;
 mod shutdown;
 mod tool_calls;
 

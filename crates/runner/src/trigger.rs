@@ -7,15 +7,15 @@
 //!    └─────────────────────┘  └───────────────────────────┘
 //!       done, no sandbox
 //!
-//!   any of them ── end asked, idle too long, shutdown ──▶ Closing ──▶ Ended ──▶ (forgotten)
+//!   any of them ── end asked, idle too long, shutdown ──▶ Closing ──▶ Ended (Remains, without a task)
 //! ```
 //!
 //! - **Idle**: no sandbox, nothing to do. The first call that needs a sandbox makes one.
 //! - **Running**: a [`Job`] has the sandbox while it carries out one call; the task goes on reading messages meanwhile, so
 //!   that a call can be joined, cancelled and asked for at any time. The job gives the sandbox back, or has destroyed it.
-//! - **Ready**: the sandbox waits for the next call, until its lifetime is over.
+//! - **Ready**: the sandbox waits for the next call, until its lifetime is over, or its place is needed by another trigger.
 //! - **Closing**: waiting calls are answered, `/output` is captured a last time, the sandbox is destroyed.
-//! - **Ended**: no new calls; repeated ones still get their results, until time or the number of ended triggers ends that.
+//! - **Ended**: no new calls; repeated ones still get their results from what remains, as long as that is kept.
 //!
 //! Only this task changes the trigger's state. The sandbox is in exactly one place: in `lease`, or in the running job. A
 //! panic ends this task alone: what it owned is dropped, and a dropped sandbox is destroyed by its driver.
@@ -25,6 +25,7 @@ mod lease;
 mod message;
 mod plan;
 mod records;
+mod remains;
 
 use std::{
     collections::VecDeque,
@@ -36,7 +37,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -47,20 +48,26 @@ pub(crate) use self::{
     lease::{Lease, Reason, acquire},
     message::{Incoming, Message},
     plan::Plan,
+    remains::{Remains, answer as answer_ended, progress as progress_of_ended},
 };
 use self::{
     lease::View,
     records::{Found, Records},
 };
 use crate::{
-    CallAnswer, CallError, CallOptions, CallReport, DeclareError, TriggerFile, TriggerId, TriggerState,
-    TriggerStatus,
+    CallAnswer, CallError, CallOptions, CallReport, DeclareError, Shortage, Tenant, TriggerFile, TriggerId,
+    TriggerState, TriggerStatus,
+    directory::Glance,
+    keep::{Held, Kept},
+    places::Parking,
     progress::{ProgressKind, ProgressLog},
     runner::{Cancelled, Core},
 };
 
 /// Output files that the state of a trigger names; the oldest go first.
 const FILES: usize = 1_000;
+/// About the length of a link to a file, in bytes.
+const LINK: usize = 1000;
 /// How long a cancelled or ended trigger's last capture may take. Uploads that are slower than this are given up.
 pub(crate) const LAST_CAPTURE: Duration = Duration::from_secs(10);
 
@@ -71,16 +78,19 @@ pub(crate) struct Trigger {
     generation: u64,
     inbox: mpsc::Receiver<Message>,
     progress: ProgressLog,
+    glance: watch::Sender<Glance>,
     plan: Plan,
     queue: VecDeque<Queued>,
     records: Records,
+    /// Room for them, beside their results.
+    held: Held,
     lease: Option<Lease>,
     running: Option<Running>,
     /// What can be told of the sandbox while a job has it.
     view: View,
     /// Whether there ever was a sandbox: the next one is a restart then.
     had_sandbox: bool,
-    files: VecDeque<TriggerFile>,
+    files: VecDeque<Kept<TriggerFile>>,
     end: Option<End>,
     /// Who waits for the end.
     ending: Vec<oneshot::Sender<()>>,
@@ -91,8 +101,10 @@ pub(crate) struct Trigger {
 /// A call that waits for its turn.
 struct Queued {
     call: ToolCall,
+    tenant: Tenant,
     options: CallOptions,
     received: Instant,
+    held: Held,
 }
 
 /// The call that is carried out.
@@ -117,8 +129,10 @@ impl Trigger {
         generation: u64,
         inbox: mpsc::Receiver<Message>,
         progress: ProgressLog,
+        glance: watch::Sender<Glance>,
+        held: Held,
     ) -> Self {
-        let records = Records::new(core.config.result_bytes);
+        let records = Records::new(&core.keep, core.config.result_bytes);
         let plan = Plan::new(&core.config);
         Self {
             core,
@@ -126,9 +140,11 @@ impl Trigger {
             generation,
             inbox,
             progress,
+            glance,
             plan,
             queue: VecDeque::new(),
             records,
+            held,
             lease: None,
             running: None,
             view: View::default(),
@@ -162,14 +178,13 @@ impl Trigger {
             }
         }
         self.close().await;
-        if self.end != Some(End::Shutdown) {
-            self.linger().await;
-        }
     }
 
     /// Idle or ready: until something happens.
     async fn wait(&mut self) {
+        self.show();
         let over = self.lease.as_ref().map(Lease::ends);
+        let mut parking = self.lease.as_ref().map(Lease::park);
         let idle = self.active + self.core.config.idle;
         tokio::select! {
             message = self.inbox.recv() => match message {
@@ -177,12 +192,8 @@ impl Trigger {
                 // Nobody can reach this trigger any more.
                 None => self.end = Some(End::Idle),
             },
-            () = at(over) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.retire(Reason::TimeOver, &self.progress).await;
-                    self.view.clear();
-                }
-            }
+            () = at(over) => self.retire(Reason::TimeOver).await,
+            () = asked(parking.as_mut()) => self.retire(Reason::RoomNeeded).await,
             () = sleep_until(idle) => self.end = Some(End::Idle),
             () = self.core.draining.cancelled() => self.end = Some(End::Shutdown),
         }
@@ -190,9 +201,11 @@ impl Trigger {
 
     /// Running: one call, while messages are read on.
     async fn carry_out(&mut self, next: Queued) {
-        let Queued { call, options, received } = next;
+        let Queued { call, tenant, options, received, held } = next;
         let id = call.tool_call_id.clone();
-        if self.records.is_abandoned(&id) {
+        let patience = self.core.config.abandoned;
+        let mut left = self.records.abandoned_since(&id).map(|since| since + patience);
+        if left.is_some_and(|left| left <= Instant::now()) {
             // It never ran, so the same id may come again.
             self.records.remove(&id);
             return;
@@ -202,12 +215,14 @@ impl Trigger {
         let tool = self.core.config.tool_prefix.parse(&call.tool_name);
         let needs_sandbox = tool.is_some_and(|tool| !tool.needs_no_sandbox());
         self.running = Some(Running { tool_call_id: id.clone(), cancel: cancel.clone(), needs_sandbox });
+        self.show();
         let job = Job {
             core: Arc::clone(&self.core),
             trigger: self.id.clone(),
             progress: self.progress.clone(),
             plan: self.plan.clone(),
             call,
+            tenant,
             options,
             received,
             cancel: cancel.clone(),
@@ -220,15 +235,20 @@ impl Trigger {
             tokio::select! {
                 done = &mut work => break done,
                 message = self.inbox.recv(), if reachable => match message {
-                    Some(message) => self.handle(message),
+                    Some(message) => {
+                        self.handle(message);
+                        // Somebody may have joined.
+                        left = self.records.abandoned_since(&id).map(|since| since + patience);
+                    }
                     None => {
                         reachable = false;
                         cancel.cancel();
                     }
                 },
-                () = poll_fn(|context| self.records.poll_abandoned(&id, context)), if !cancel.is_cancelled() => {
-                    cancel.cancel();
+                () = poll_fn(|context| self.records.poll_abandoned(&id, context)), if left.is_none() => {
+                    left = self.records.abandoned_since(&id).map(|since| since + patience);
                 }
+                () = at(left), if !cancel.is_cancelled() => cancel.cancel(),
                 () = self.core.hurry.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
             }
         };
@@ -238,16 +258,17 @@ impl Trigger {
         self.keep_files(Some(&id), done.files);
         self.records.finish(&id, done.reply);
         self.active = Instant::now();
+        drop(held);
     }
 
     fn handle(&mut self, message: Message) {
         match message {
             Message::Call(incoming) => self.take_call(*incoming),
-            Message::Declare { declaration, resolved, skills, reply } => {
+            Message::Declare { declaration, resolved, skills, held, reply } => {
                 let outcome = if self.end.is_some() {
                     Err(DeclareError::Closed)
                 } else {
-                    self.plan.declare(*declaration, *resolved, skills, self.is_committed())
+                    self.plan.declare(*declaration, *resolved, skills, held, self.is_committed())
                 };
                 self.active = Instant::now();
                 let _ = reply.send(outcome);
@@ -269,23 +290,23 @@ impl Trigger {
     }
 
     fn take_call(&mut self, incoming: Incoming) {
-        let Incoming { call, skills, options, received, accepted, reply } = incoming;
+        let Incoming { call, skills, tenant, options, held, received, accepted, waiter } = incoming;
         let verdict = match self.records.find(&call) {
             Found::Conflict => {
                 Err(CallError::ConflictingArguments { tool_call_id: call.tool_call_id.clone() })
             }
             Found::Gone => Err(CallError::ResultGone),
             Found::Done(answer) => {
-                let _ = reply.send(Ok(answer));
+                waiter.answer(Ok(answer));
                 Ok(())
             }
             Found::Waiting => {
-                self.records.join(&call.tool_call_id, reply);
+                self.records.join(&call.tool_call_id, waiter);
                 Ok(())
             }
-            Found::New => self.admit(skills).map(|()| {
-                self.records.insert(&call, reply);
-                self.queue.push_back(Queued { call, options, received });
+            Found::New => self.admit(&call, skills).map(|()| {
+                self.records.insert(&call, waiter);
+                self.queue.push_back(Queued { call, tenant, options, received, held });
             }),
         };
         // Whoever is gone before it hears this has closed its way back too, which cancels the call.
@@ -293,8 +314,9 @@ impl Trigger {
     }
 
     /// Whether a new call can be taken, with the skills that come with it.
-    fn admit(&mut self, skills: Vec<Arc<skill::Skill>>) -> Result<(), CallError> {
+    fn admit(&mut self, call: &ToolCall, skills: Vec<Arc<skill::Skill>>) -> Result<(), CallError> {
         let config = &self.core.config;
+        let busy = |shortage| CallError::Busy { shortage, retry_after: config.retry_after };
         if self.end.is_some() {
             return Err(CallError::TriggerClosed);
         }
@@ -302,17 +324,12 @@ impl Trigger {
             return Err(CallError::ShuttingDown { retry_after: config.retry_after });
         }
         if self.queue.len() >= config.queue {
-            return Err(CallError::Busy {
-                what: "calls of this trigger wait",
-                retry_after: config.retry_after,
-            });
+            return Err(busy(Shortage::Waiting { most: config.queue }));
         }
         if self.records.len() >= config.calls {
-            return Err(CallError::Busy {
-                what: "calls were made in this trigger",
-                retry_after: config.retry_after,
-            });
+            return Err(busy(Shortage::Calls { most: config.calls }));
         }
+        self.held.grow(Records::weight_of(call)).map_err(busy)?;
         self.plan.enable(skills, self.is_committed()).map_err(CallError::Skills)
     }
 
@@ -350,7 +367,7 @@ impl Trigger {
     }
 
     /// Everything ends: calls that wait, the sandbox.
-    async fn close(&mut self) {
+    async fn close(mut self) {
         let retry_after = self.core.config.retry_after;
         while let Some(queued) = self.queue.pop_front() {
             match self.end {
@@ -370,67 +387,85 @@ impl Trigger {
             self.view.clear();
         }
         self.progress.push(ProgressKind::Ended);
-        self.core.directory.mark_ended(&self.id, self.generation);
-        for waiting in self.ending.drain(..) {
+        let Self { core, id, generation, mut inbox, progress, plan, records, files, ending, .. } = self;
+        let (skills, metadata) = (plan.slugs(), plan.metadata());
+        // Inputs and layers are needed no more.
+        drop(plan);
+        let remains = Arc::new(Remains { skills, records, files: files.into(), metadata, progress });
+        let kept = core.keep.keep(Arc::clone(&remains), remains.weight());
+        core.directory.mark_ended(&id, generation, kept);
+        for waiting in ending {
             let _ = waiting.send(());
+        }
+        // Whoever comes from now on finds what remains; who came before is answered.
+        inbox.close();
+        while let Some(message) = inbox.recv().await {
+            answer_ended(Some(&remains), message);
         }
     }
 
-    /// Ended: answers what can still be asked.
-    async fn linger(&mut self) {
-        let until = Instant::now() + self.core.config.ended_retention;
-        loop {
-            let message = tokio::select! {
-                message = self.inbox.recv() => message,
-                () = sleep_until(until) => None,
-                () = self.core.draining.cancelled() => None,
-            };
-            match message {
-                Some(message) => self.handle_ended(message),
-                None => break,
+    /// Destroys the sandbox that waits; what is in it and was not captured yet is captured.
+    async fn retire(&mut self, reason: Reason) {
+        let Some(mut lease) = self.lease.take() else { return };
+        let files = lease.last_capture(&self.core, &self.id, &self.progress).await;
+        self.keep_files(None, files);
+        lease.retire(reason, &self.progress).await;
+        self.view.clear();
+    }
+
+    /// Says where the trigger is.
+    fn show(&self) {
+        let state = self.state();
+        self.glance.send_if_modified(|glance| {
+            let changed = glance.state != state;
+            if changed {
+                *glance = Glance { state, since: Instant::now() };
             }
-        }
-        // Whoever comes from now on starts a new trigger; who came before is answered.
-        self.inbox.close();
-        while let Some(message) = self.inbox.recv().await {
-            self.handle_ended(message);
-        }
-    }
-
-    fn handle_ended(&mut self, message: Message) {
-        self.handle(message);
-        for waiting in self.ending.drain(..) {
-            let _ = waiting.send(());
-        }
+            changed
+        });
     }
 
     fn keep_files(&mut self, tool_call_id: Option<&str>, files: Vec<tool::OutputFile>) {
         let made_by = tool_call_id.map(str::to_owned);
-        self.files.extend(files.into_iter().map(|file| TriggerFile { tool_call_id: made_by.clone(), file }));
+        self.files.extend(files.into_iter().map(|file| {
+            let bytes = 500 + 2 * (file.name.len() + file.path.len()) + LINK;
+            self.core.keep.keep(Arc::new(TriggerFile { tool_call_id: made_by.clone(), file }), bytes)
+        }));
         let excess = self.files.len().saturating_sub(FILES);
         self.files.drain(..excess);
     }
 
-    fn status(&self) -> TriggerStatus {
-        let state = match (&self.end, &self.running, &self.lease) {
+    fn state(&self) -> TriggerState {
+        match (&self.end, &self.running, &self.lease) {
             (Some(_), None, _) => TriggerState::Ended,
             (_, Some(_), _) => TriggerState::Running,
             (None, None, Some(_)) => TriggerState::Ready,
             (None, None, None) => TriggerState::Idle,
-        };
+        }
+    }
+
+    fn status(&self) -> TriggerStatus {
         let (sandbox, remaining) = match self.view.get() {
             Some((id, ends)) => (Some(id), Some(ends.saturating_duration_since(Instant::now()))),
             None => (None, None),
         };
         TriggerStatus {
-            state,
+            state: self.state(),
             skills: self.plan.slugs(),
             calls: self.records.status(),
-            files: self.files.iter().cloned().collect(),
+            files: remains::kept_files(self.files.iter()),
             sandbox,
             remaining,
             metadata: self.plan.metadata(),
         }
+    }
+}
+
+/// When the place of the sandbox that waits is needed; never where none waits.
+async fn asked(parking: Option<&mut Parking>) {
+    match parking {
+        Some(parking) => parking.asked().await,
+        None => future::pending().await,
     }
 }
 

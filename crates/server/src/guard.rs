@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use hyper::body::{Frame, SizeHint};
+use runner::Tenant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -33,9 +34,10 @@ enum Access {
 }
 
 /// Checks a request, and holds its place among those that are carried out until its answer was sent.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match admit(&app, &request) {
-        Ok(place) => {
+        Ok((place, tenant)) => {
+            request.extensions_mut().insert(tenant);
             let response = next.run(request).await;
             response.map(|body| Body::new(Held { body, _place: place }))
         }
@@ -43,7 +45,8 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     }
 }
 
-fn admit(app: &App, request: &Request) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+/// The place of a request, and whose it is.
+fn admit(app: &App, request: &Request) -> Result<(Option<OwnedSemaphorePermit>, Tenant), Problem> {
     let path = request.uri().path();
     // In-process callers say nothing of where they come from: they are treated like strangers.
     let transport = request.extensions().get().copied().unwrap_or(Transport::Tcp(None));
@@ -60,11 +63,13 @@ fn admit(app: &App, request: &Request) -> Result<Option<OwnedSemaphorePermit>, P
             return Err(Problem::new(Code::OriginNotAllowed, detail));
         }
     }
-    if access == Access::Token && transport != Transport::Unix {
-        check_token(app, request.headers())?;
-    }
+    let tenant = if access == Access::Token && transport != Transport::Unix {
+        check_token(app, request.headers())?
+    } else {
+        Tenant::default()
+    };
     if access == Access::Open {
-        return Ok(None);
+        return Ok((None, tenant));
     }
     // Each kind has its own places: when all calls are taken, they can still be watched and stopped.
     let (places, what) = match path {
@@ -73,7 +78,7 @@ fn admit(app: &App, request: &Request) -> Result<Option<OwnedSemaphorePermit>, P
         _ => (&app.requests, "requests"),
     };
     let place = Arc::<Semaphore>::clone(places).try_acquire_owned();
-    place.map(Some).map_err(|_| {
+    place.map(|place| (Some(place), tenant)).map_err(|_| {
         Problem::new(Code::Busy, format!("too many {what} at once")).retry_after(app.config.retry_after)
     })
 }
@@ -101,13 +106,15 @@ fn check_host(request: &Request, allowed: impl Fn(&str) -> bool) -> Result<(), P
     Err(Problem::new(Code::HostNotAllowed, detail))
 }
 
-fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_token(app: &App, headers: &HeaderMap) -> Result<Tenant, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let detail = match (values.next(), values.next()) {
         (None, _) => "a token is needed: `Authorization: Bearer <token>`",
         (Some(value), None) => match bearer(value.as_bytes()) {
-            Some(token) if app.tokens.as_ref().is_some_and(|tokens| tokens.accept(token)) => return Ok(()),
-            Some(_) => "the token is not valid",
+            Some(token) => match app.tokens.as_ref().and_then(|tokens| tokens.tenant(token)) {
+                Some(tenant) => return Ok(tenant),
+                None => "the token is not valid",
+            },
             None => "the Authorization header must be `Bearer <token>`",
         },
         (Some(_), Some(_)) => "the request has more than one Authorization header",

@@ -46,6 +46,9 @@ pub(crate) fn text(runner: &Runner) -> Result<String, fmt::Error> {
     registry.register("uploads", "Output files that calls wanted to store, by what became of them", family);
     let load = runner.load();
     gauge(&mut registry, "sandboxes", "Sandboxes that live or are being made", load.sandboxes as u64);
+    let kept = runner.kept();
+    let bytes = (kept.kept + kept.held) as u64;
+    gauge(&mut registry, "kept_bytes", "Memory for results, events, declarations and calls", bytes);
     gauge(&mut registry, "triggers", "Triggers that have not ended", load.triggers as u64);
     if let Some(backlog) = runner.store().backlog() {
         gauge(&mut registry, "spool_files", "Files that wait for the store", backlog.waiting_files);

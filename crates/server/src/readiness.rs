@@ -33,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(2);
 /// How long the store is waited for.
 const STORE_WAIT: Duration = Duration::from_secs(2);
+/// How long the driver is waited for.
+const DRIVER_WAIT: Duration = Duration::from_secs(5);
 
 /// What is known of it.
 #[derive(Debug)]
@@ -104,7 +106,9 @@ impl Readiness {
 
     /// Tries until a sandbox has run a program.
     pub(crate) async fn prove(&self, runner: &Runner) {
-        let weak = runner.driver().checks().await.into_iter().filter(|check| check.state == CheckState::Weak);
+        // One that hangs fails the proof as well.
+        let checks = timeout(PROOF, runner.driver().checks()).await.unwrap_or_default();
+        let weak = checks.into_iter().filter(|check| check.state == CheckState::Weak);
         *self.weak_walls.lock().unwrap_or_else(PoisonError::into_inner) =
             weak.map(|check| check.name).collect();
         let mut pause = FIRST_PAUSE;
@@ -148,7 +152,13 @@ async fn store_works(runner: &Runner) -> bool {
 }
 
 async fn driver_works(runner: &Runner) -> bool {
-    !runner.driver().checks().await.iter().any(|check| check.state == CheckState::Missing)
+    match timeout(DRIVER_WAIT, runner.driver().checks()).await {
+        Ok(checks) => checks.iter().all(|check| check.state != CheckState::Missing),
+        Err(_) => {
+            tracing::error!("the driver's checks took too long");
+            false
+        }
+    }
 }
 
 /// `python3 -c pass`, as a tool call.

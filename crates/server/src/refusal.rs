@@ -1,8 +1,11 @@
 //! The runner's refusals as problems: which code, which words, when to try again.
 
-use runner::{CallError, DeclareError};
+use runner::{CallError, DeclareError, FollowError};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    routes::unknown_trigger,
+};
 
 impl From<DeclareError> for Problem {
     fn from(error: DeclareError) -> Self {
@@ -16,10 +19,20 @@ impl From<DeclareError> for Problem {
             DeclareError::Conflict => Self::new(Code::Conflict, detail),
             DeclareError::SkillTooLate { .. } => Self::new(Code::SkillTooLate, detail),
             DeclareError::Closed => Self::new(Code::TriggerClosed, detail),
-            DeclareError::Busy { retry_after } => Self::new(Code::Busy, detail).retry_after(retry_after),
+            DeclareError::Busy { retry_after, .. } => Self::new(Code::Busy, detail).retry_after(retry_after),
             DeclareError::ShuttingDown { retry_after } => {
                 Self::new(Code::ShuttingDown, detail).retry_after(retry_after)
             }
+        }
+    }
+}
+
+impl From<FollowError> for Problem {
+    fn from(error: FollowError) -> Self {
+        let detail = error.to_string();
+        match error {
+            FollowError::Unknown => unknown_trigger(),
+            FollowError::Busy { retry_after, .. } => Self::new(Code::Busy, detail).retry_after(retry_after),
         }
     }
 }

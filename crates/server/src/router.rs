@@ -20,6 +20,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
+        .route("/v1/triggers", get(triggers::list))
         .route("/v1/triggers/{id}", put(triggers::declare).get(triggers::show).delete(triggers::end))
         .route("/v1/triggers/{id}/events", get(progress::follow))
         .route("/v1/triggers/{id}/tool-calls", post(calls::carry_out))

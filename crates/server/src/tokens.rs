@@ -13,6 +13,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use runner::Tenant;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -78,13 +79,14 @@ impl Tokens {
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    /// Whether this is one of the tokens.
-    pub(crate) fn accept(&self, token: &[u8]) -> bool {
+    /// Who has this token: each of them is a tenant, named by the beginning of its digest. `None` for what is no token.
+    pub(crate) fn tenant(&self, token: &[u8]) -> Option<Tenant> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut state);
         let given: [u8; 32] = Sha256::digest(token).into();
         let found = state.digests.iter().fold(Choice::from(0), |found, digest| found | digest.ct_eq(&given));
-        found.into()
+        let [a, b, c, d, ..] = given;
+        bool::from(found).then(|| Tenant::new(&format!("{:08x}", u32::from_be_bytes([a, b, c, d]))))
     }
 
     fn refresh(&self, state: &mut State) {
@@ -143,6 +145,20 @@ mod tests {
 
     const ONE: &str = "0123456789abcdef-one";
     const TWO: &str = "0123456789abcdef-two";
+
+    impl Tokens {
+        fn accept(&self, token: &[u8]) -> bool {
+            self.tenant(token).is_some()
+        }
+    }
+
+    #[test]
+    fn each_token_is_a_tenant() {
+        let (_directory, tokens) = open(&format!("{ONE}\n{TWO}")).unwrap();
+        let tenant = |token: &str| tokens.tenant(token.as_bytes()).unwrap();
+        assert!(tenant(ONE) == tenant(ONE) && tenant(ONE) != tenant(TWO));
+        assert!(!ONE.contains(&tenant(ONE).to_string()));
+    }
 
     fn open(text: &str) -> Result<(tempfile::TempDir, Tokens), TokenError> {
         let directory = tempfile::tempdir().unwrap();

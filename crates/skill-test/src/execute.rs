@@ -275,7 +275,7 @@ fn request(case: &Case, step: &Step, number: usize, options: &Options) -> (CallR
     };
     let stdin = case.stdin.as_ref().filter(|_| step.is_program()).map(|text| text.clone().into());
     let options = CallOptions { stdin, ..CallOptions::default() };
-    (CallRequest { call, skills: Vec::new(), options }, allowed)
+    (CallRequest { tenant: runner::Tenant::default(), call, skills: Vec::new(), options }, allowed)
 }
 
 async fn call(

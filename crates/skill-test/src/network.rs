@@ -43,7 +43,12 @@ pub(crate) fn probe(name: String) -> CallRequest {
         output_variable: None,
         block_index: None,
     };
-    CallRequest { call, skills: Vec::new(), options: CallOptions::default() }
+    CallRequest {
+        tenant: runner::Tenant::default(),
+        call,
+        skills: Vec::new(),
+        options: CallOptions::default(),
+    }
 }
 
 /// The count in the answer to a probe; `None` where the kernel shows none.

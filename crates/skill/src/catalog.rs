@@ -1,9 +1,14 @@
 //! All skills that a runner offers: built-in directories, and uploaded ones that win over built-in ones of the same name.
 //!
-//! The uploaded directory belongs to one catalog of one process. A version of a skill lives in `<slug>@<number>`, and the
-//! highest number counts: a new version appears by one rename, so a crash leaves either the old or the new one, never half
+//! Directories may change while they are used: [`Catalog::refresh`] takes up what is new, keeps the last good version of
+//! what is broken, and tells.
+//!
+//! The uploaded directory may belong to several catalogs, of several processes: whoever changes it holds its lock, and the
+//! others find the change when they refresh. A version of a skill lives in `<slug>@<number>`, and the highest number counts: a new version appears by one rename, so a crash leaves either the old or the new one, never half
 //! of both. A removal puts an empty file with the next number there. What no longer counts is removed when the last reader
 //! lets go of it, or when the directory is opened again.
+
+mod refresh;
 
 use std::{
     collections::BTreeMap,
@@ -13,19 +18,25 @@ use std::{
     sync::Arc,
 };
 
+use self::refresh::{BuiltIn, Stamp, read_roots};
 use crate::{
     bundle,
     content::Folder,
     draft::{Draft, LoadError},
     name::SkillName,
     skill::Skill,
-    source::{SkillDirectory, SourceLimits, SourceProblem},
+    source::{SourceLimits, SourceProblem},
 };
+
+/// Held by whoever changes the directory of uploaded skills.
+const LOCK: &str = ".lock";
 
 /// All skills by name.
 #[derive(Debug)]
 pub struct Catalog {
-    built_in: BTreeMap<SkillName, Arc<Skill>>,
+    /// Directories of the operator, of which earlier ones win.
+    roots: Vec<PathBuf>,
+    built_in: BTreeMap<SkillName, BuiltIn>,
     uploaded: BTreeMap<SkillName, Version>,
     uploads: Option<PathBuf>,
     limits: SourceLimits,
@@ -99,26 +110,23 @@ impl Catalog {
         limits: &SourceLimits,
     ) -> Result<Self, CatalogError> {
         let mut catalog = Self {
+            roots: built_in.iter().map(|path| path.as_ref().to_path_buf()).collect(),
             built_in: BTreeMap::new(),
             uploaded: BTreeMap::new(),
             uploads: None,
             limits: limits.clone(),
             problems: Vec::new(),
         };
-        for path in built_in {
-            let path = path.as_ref();
-            let directory = SkillDirectory::open(path, limits)
-                .map_err(|source| CatalogError::Load(LoadError::Io { path: path.to_path_buf(), source }))?;
-            let (skills, problems) = directory.into_parts();
-            catalog.problems.extend(problems);
-            for skill in skills.into_values() {
-                catalog.insert(skill);
-            }
+        let read = read_roots(&catalog.roots, &BTreeMap::new(), limits);
+        if let Some((path, source)) = read.unreadable.into_iter().next() {
+            return Err(CatalogError::Load(LoadError::Io { path, source }));
         }
+        (catalog.built_in, catalog.problems) = (read.skills, read.problems);
         if let Some(uploads) = uploads {
             let error = |source| CatalogError::Io { path: uploads.to_path_buf(), source };
             fs::create_dir_all(uploads).map_err(error)?;
             let uploads = fs::canonicalize(uploads).map_err(error)?;
+            let _lock = lock(&uploads).map_err(error)?;
             catalog.read_uploads(&uploads).map_err(error)?;
             catalog.uploads = Some(uploads);
         }
@@ -128,6 +136,7 @@ impl Catalog {
     /// A catalog of skills that are loaded already, shared or not; nothing can be uploaded.
     pub fn from_skills(skills: impl IntoIterator<Item = impl Into<Arc<Skill>>>) -> Self {
         let mut catalog = Self {
+            roots: Vec::new(),
             built_in: BTreeMap::new(),
             uploaded: BTreeMap::new(),
             uploads: None,
@@ -147,7 +156,7 @@ impl Catalog {
 
     /// The skill called `name`, with where it comes from.
     pub fn entry(&self, name: &str) -> Option<CatalogEntry<'_>> {
-        let built_in = self.built_in.get(name);
+        let built_in = self.built_in.get(name).map(|built_in| &built_in.skill);
         match self.uploaded.get(name) {
             Some(version) => {
                 Some(CatalogEntry { skill: &version.skill, origin: Origin::Uploaded, shadows: built_in })
@@ -173,6 +182,8 @@ impl Catalog {
     pub fn install(&mut self, mut bundle: impl Read + Seek) -> Result<Installed, CatalogError> {
         let uploads = self.uploads.clone().ok_or(CatalogError::ReadOnly)?;
         let error = |source| CatalogError::Io { path: uploads.clone(), source };
+        let _lock = lock(&uploads).map_err(error)?;
+        self.refresh_uploads(&uploads, &mut Vec::new()).map_err(error)?;
         let unpacked =
             bundle::unpack_bundle(&mut bundle, &uploads, &self.limits.bundle).map_err(LoadError::from)?;
         let root = fs::canonicalize(unpacked.root()).map_err(error)?;
@@ -195,13 +206,14 @@ impl Catalog {
 
     /// Removes the uploaded skill called `name`, so that a built-in one shows again; `false` when there is none.
     pub fn remove(&mut self, name: &str) -> Result<bool, CatalogError> {
-        let (Some(uploads), Some((name, version))) = (&self.uploads, self.uploaded.get_key_value(name))
-        else {
-            return Ok(false);
-        };
+        let Some(uploads) = self.uploads.clone() else { return Ok(false) };
         let error = |source| CatalogError::Io { path: uploads.clone(), source };
+        let _lock = lock(&uploads).map_err(error)?;
+        // Another process may have changed it.
+        self.refresh_uploads(&uploads, &mut Vec::new()).map_err(error)?;
+        let Some((name, version)) = self.uploaded.get_key_value(name) else { return Ok(false) };
         // The file comes first: from here on the skill is gone, even if the runner dies before its folder is.
-        let number = self.next_number(uploads, name).map_err(error)?;
+        let number = self.next_number(&uploads, name).map_err(error)?;
         fs::File::create_new(uploads.join(version_name(name, number))).map_err(error)?;
         if let Some(folder) = version.skill.folder() {
             folder.doom();
@@ -215,7 +227,8 @@ impl Catalog {
     fn insert(&mut self, skill: Arc<Skill>) {
         match self.built_in.entry(skill.name().clone()) {
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(skill);
+                let path = skill.root().map(Path::to_path_buf).unwrap_or_default();
+                vacant.insert(BuiltIn { skill, path, stamp: Stamp::default() });
             }
             std::collections::btree_map::Entry::Occupied(taken) => {
                 let path = skill.root().map(Path::to_path_buf).unwrap_or_default();
@@ -238,6 +251,7 @@ impl Catalog {
                 }
                 // An installation that was cut off.
                 None if file_name.starts_with(".unpack-") => remove(&path)?,
+                None if file_name == LOCK => {}
                 None => self.problems.push(SourceProblem::Foreign { path }),
             }
         }
@@ -277,6 +291,13 @@ impl Catalog {
         }
         Ok(number + 1)
     }
+}
+
+/// Waits for the lock of a directory; it is free when the file is closed, or its process dies.
+fn lock(uploads: &Path) -> io::Result<fs::File> {
+    let file = fs::File::options().write(true).create(true).truncate(false).open(uploads.join(LOCK))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// `@` is in no skill name, so the two parts can always be told apart.

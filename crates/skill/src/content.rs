@@ -1,4 +1,4 @@
-//! Where the bytes of a skill are: in memory, or in a folder that may be ours to remove.
+//! Where the bytes of a skill are: in memory, as a tar or as files, or in a folder that may be ours to remove.
 //!
 //! Skills are shared (`Arc`) and may be replaced while someone still reads the old version. So a folder of ours is not
 //! removed when it is replaced, but marked, and goes when the last skill that reads from it goes.
@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -51,7 +52,15 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Memory(Arc<BTreeMap<String, Vec<u8>>>),
-    Folder { folder: Arc<Folder>, max_file_bytes: u64 },
+    /// As a sandbox gets them; where each file is in it.
+    Tar {
+        bytes: Arc<Vec<u8>>,
+        files: Arc<BTreeMap<String, Range<usize>>>,
+    },
+    Folder {
+        folder: Arc<Folder>,
+        max_file_bytes: u64,
+    },
 }
 
 impl Content {
@@ -60,6 +69,10 @@ impl Content {
         match self {
             Self::Memory(files) => match files.get(path) {
                 Some(bytes) => Ok(Box::new(bytes.as_slice())),
+                None => Err(ReadError::NotFound { path: path.to_owned() }),
+            },
+            Self::Tar { bytes, files } => match files.get(path).and_then(|range| bytes.get(range.clone())) {
+                Some(bytes) => Ok(Box::new(bytes)),
                 None => Err(ReadError::NotFound { path: path.to_owned() }),
             },
             Self::Folder { folder, max_file_bytes } => {
@@ -88,7 +101,7 @@ impl Content {
     /// The folder on disk.
     pub(crate) fn root(&self) -> Option<&Path> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::Tar { .. } => None,
             Self::Folder { folder, .. } => Some(&folder.path),
         }
     }

@@ -110,6 +110,15 @@ impl Draft {
         Self::assemble(content, listing, directory)
     }
 
+    /// Reads content whose files are known.
+    pub(crate) fn from_content(
+        content: Content,
+        files: Vec<SkillFile>,
+        directory: Option<&str>,
+    ) -> Result<Self, LoadError> {
+        Self::assemble(content, folder::Listing { files, ..folder::Listing::default() }, directory)
+    }
+
     fn assemble(
         content: Content,
         listing: folder::Listing,

@@ -5,8 +5,9 @@
 //! outside is looked up and never joined to a directory.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
+    ops::Range,
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -27,6 +28,7 @@ use crate::{
 
 /// 1980-01-01, the earliest time that ZIP readers inside a sandbox accept.
 const TAR_TIME: u64 = 315_532_800;
+const TAR_BLOCK: usize = 512;
 
 /// One skill.
 #[derive(Debug)]
@@ -197,10 +199,41 @@ impl Skill {
 
     /// A tar of all files with their directories, to be put into a sandbox: paths relative to the skill's root, owned by root, modes
     /// 0644 and 0755, one fixed time; the same skill always gives the same bytes.
-    pub fn tar(&self) -> Result<Vec<u8>, ReadError> {
+    pub fn tar(&self) -> Result<Arc<Vec<u8>>, ReadError> {
+        match &self.content {
+            Content::Tar { bytes, .. } => Ok(Arc::clone(bytes)),
+            Content::Memory(_) | Content::Folder { .. } => Ok(Arc::new(self.make_tar()?.0)),
+        }
+    }
+
+    /// The same skill as it is at this moment, in memory as a whole: whatever becomes of its folder, what is read of it, its
+    /// digest and its tar are those of one version.
+    ///
+    /// # Errors
+    /// A file cannot be read, or it is no skill any more.
+    pub fn snapshot(&self) -> Result<Self, LoadError> {
+        let (bytes, places) = self.make_tar().map_err(|error| {
+            let path = self.root().unwrap_or(Path::new(&self.file)).to_path_buf();
+            LoadError::Io { path, source: io::Error::other(error) }
+        })?;
+        let mut files = self.files.clone();
+        for file in &mut files {
+            file.size = places.get(&file.path).map_or(0, |range| range.len()).try_into().unwrap_or(u64::MAX);
+        }
+        let content = Content::Tar { bytes: Arc::new(bytes), files: Arc::new(places) };
+        let mut skill = Draft::from_content(content, files, Some(self.name.as_str()))?.into_skill()?;
+        if skill.source == self.source {
+            // What was said of the folder, which the tar has no trace of.
+            skill.diagnostics.clone_from(&self.diagnostics);
+        }
+        Ok(skill)
+    }
+
+    fn make_tar(&self) -> Result<(Vec<u8>, BTreeMap<String, Range<usize>>), ReadError> {
         let size: u64 = self.files.iter().map(|file| file.size + 1024).sum();
         let mut builder = tar::Builder::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
         let mut made = BTreeSet::new();
+        let mut places = BTreeMap::new();
         for file in &self.files {
             for (end, _) in file.path.match_indices('/') {
                 if made.insert(&file.path[..end]) {
@@ -213,8 +246,13 @@ impl Skill {
             let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             let mut header = tar_header(tar::EntryType::Regular, size, mode);
             append(&mut builder, &mut header, &file.path, &bytes)?;
+            // The content stands at the end, filled up to a whole block.
+            let end = builder.get_ref().len();
+            let begin = end - bytes.len().next_multiple_of(TAR_BLOCK);
+            places.insert(file.path.clone(), begin..begin + bytes.len());
         }
-        builder.into_inner().map_err(|source| ReadError::Io { path: String::new(), source })
+        let tar = builder.into_inner().map_err(|source| ReadError::Io { path: String::new(), source })?;
+        Ok((tar, places))
     }
 
     fn copy(&self, file: &SkillFile, to: &mut impl Write) -> Result<u64, ReadError> {
@@ -226,7 +264,7 @@ impl Skill {
     pub(crate) fn folder(&self) -> Option<&Arc<Folder>> {
         match &self.content {
             Content::Folder { folder, .. } => Some(folder),
-            Content::Memory(_) => None,
+            Content::Memory(_) | Content::Tar { .. } => None,
         }
     }
 }

@@ -131,10 +131,6 @@ impl SkillDirectory {
     pub fn problems(&self) -> &[SourceProblem] {
         &self.problems
     }
-
-    pub(crate) fn into_parts(self) -> (BTreeMap<SkillName, Arc<Skill>>, Vec<SourceProblem>) {
-        (self.skills, self.problems)
-    }
 }
 
 /// Where skills are, before anything is known about them.
@@ -161,7 +157,7 @@ pub fn find_skills(path: &Path, limits: &SourceLimits) -> io::Result<FoundSkills
     Ok(search.found)
 }
 
-fn load(path: &Path, limits: &SourceLimits) -> Result<Skill, LoadError> {
+pub(crate) fn load(path: &Path, limits: &SourceLimits) -> Result<Skill, LoadError> {
     if path.is_dir() {
         return Skill::from_directory(path, &limits.folder);
     }

@@ -118,6 +118,14 @@ impl ToolError {
         &self.message
     }
 
+    /// The same for a call that got a fresh sandbox in place of an earlier one, and could not say so in a result.
+    #[must_use]
+    pub fn after_restart(mut self) -> Self {
+        self.message
+            .push_str(". The sandbox was restarted since the last call: files of earlier calls are gone");
+        self
+    }
+
     /// The tool does not exist.
     #[must_use]
     pub fn unknown_tool(name: &str, prefix: &ToolPrefix) -> Self {

@@ -121,6 +121,10 @@ pub struct ExecResult {
     /// The call's time, or the sandbox's, was over. Set by [`ExecResult::timed_out`].
     #[serde(skip_serializing_if = "is_false")]
     pub timed_out: bool,
+    /// The call was stopped: asked for, left by its client, or because its trigger or the runner ends. Set by
+    /// [`ExecResult::cancelled`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub cancelled: bool,
     /// The kernel killed it for memory. Set by [`ExecResult::out_of_memory`].
     #[serde(skip_serializing_if = "is_false")]
     pub oom_killed: bool,
@@ -148,6 +152,18 @@ impl ExecResult {
             self.stderr.push('\n');
         }
         self.stderr.push_str("[command timed out]");
+        self
+    }
+
+    /// Marks a program that was stopped with its call: `cancelled`, a last line of stderr. What it printed and saved before
+    /// is in the result like any other.
+    #[must_use]
+    pub fn cancelled(mut self) -> Self {
+        self.cancelled = true;
+        if !self.stderr.is_empty() && !self.stderr.ends_with('\n') {
+            self.stderr.push('\n');
+        }
+        self.stderr.push_str("[command cancelled]");
         self
     }
 

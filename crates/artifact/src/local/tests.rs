@@ -236,3 +236,26 @@ async fn small_files_are_cheap() {
     assert!(each < Duration::from_millis(20), "{each:?} a file");
     println!("{each:?} a small file");
 }
+
+#[tokio::test]
+async fn the_oldest_go_when_there_are_too_many_or_they_are_too_old() {
+    let (directory, store) = store();
+    let mut ids = Vec::new();
+    for hours in 0..6_u64 {
+        let stored = put(&store, &[b'x'; 1000]).await.unwrap();
+        let content = std::fs::File::open(store.inner.content(&stored.id)).unwrap();
+        content.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours + 60)).unwrap();
+        ids.push(stored.id);
+    }
+    let usage = |files: u64| Usage { files, bytes: 1000 * files };
+    assert_eq!(store.usage().await.unwrap(), Some(usage(6)));
+    assert_eq!(store.prune(Retention::default()).await.unwrap(), usage(0));
+    let age = Retention { age: Some(Duration::from_secs(4 * 3600)), bytes: None };
+    assert_eq!(store.prune(age).await.unwrap(), usage(2));
+    let both = Retention { age: Some(Duration::from_secs(4 * 3600)), bytes: Some(2500) };
+    assert_eq!(store.prune(both).await.unwrap(), usage(2));
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(store.metadata(id).await.is_ok(), n < 2, "{n}");
+    }
+    assert_eq!(files(directory.path()).len(), 4, "two with their metadata, and nothing else");
+}

@@ -1,8 +1,8 @@
 //! What waits is tried again, until it arrives or the process ends.
 //!
 //! While the store is away one artifact is tried at a time, the one that waits longest first, with pauses that double up
-//! to some minutes and differ by chance, so that many runners do not come back at the same moment. Once one arrives,
-//! several are tried side by side.
+//! to a minute and differ by chance, so that many runners do not come back at the same moment. As soon as the store takes
+//! another file, or is found to work by a check, the pause is over. Once one arrives, several are tried side by side.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -14,15 +14,11 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{
-    Shared, count,
-    disk::Entry,
-    upload::{Source, send},
-};
+use super::{Shared, count, disk::Entry, upload::send};
 use crate::store::{StoreError, StoreErrorKind, StoredArtifact};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What one attempt may take, however large the artifact is.
 const ATTEMPT: Duration = Duration::from_secs(600);
 /// Artifacts that are tried side by side while the store works.
@@ -70,6 +66,10 @@ async fn rest(shared: &Shared, pause: &mut Duration) -> bool {
     *pause = (*pause * 2).min(LONGEST_PAUSE);
     tokio::select! {
         () = sleep(time) => true,
+        () = shared.back.notified() => {
+            *pause = FIRST_PAUSE;
+            true
+        }
         () = shared.stop.cancelled() => false,
     }
 }
@@ -111,7 +111,7 @@ async fn send_again(shared: &Shared, entry: &Entry) -> Result<StoredArtifact, St
             Err(error) => return Err(error),
         }
         shared.inner.discard(entry.id()).await?;
-        send(shared, entry, Source::File(entry.reader()?), deadline).await
+        send(shared, entry, deadline).await
     };
     match timeout_at(deadline, attempt).await {
         Ok(sent) => sent,
@@ -124,7 +124,7 @@ async fn settle(shared: &Shared, entry: Entry, sent: Result<StoredArtifact, Stor
     let id = entry.id().clone();
     match sent {
         Ok(stored) => {
-            shared.away.store(false, Ordering::Relaxed);
+            shared.is_back();
             entry.remove().await;
             let waiting = shared.state().waiting.remove(&id);
             let Some(waiting) = waiting else {

@@ -210,3 +210,137 @@ async fn what_was_removed_does_not_come_back() {
     assert_eq!(store.metadata(&gone).await.unwrap_err().kind(), StoreErrorKind::NotFound);
     assert_eq!((inner.count(), files(directory.path())), (1, Vec::new()));
 }
+
+/// A store that takes bytes and never answers; it counts what it was given and has to hold.
+#[derive(Debug, Default)]
+struct Hanging {
+    inner: MemoryStore,
+    holds: Arc<AtomicU64>,
+    most: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct HangingUpload {
+    id: ArtifactId,
+    bytes: u64,
+    holds: Arc<AtomicU64>,
+    most: Arc<AtomicU64>,
+}
+
+impl Drop for HangingUpload {
+    fn drop(&mut self) {
+        self.holds.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Upload for HangingUpload {
+    fn id(&self) -> &ArtifactId {
+        &self.id
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.bytes += bytes.len() as u64;
+        let holds = self.holds.fetch_add(bytes.len() as u64, Ordering::SeqCst) + bytes.len() as u64;
+        self.most.fetch_max(holds, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, _expected: Expected) -> Result<StoredArtifact, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
+#[async_trait]
+impl ArtifactStore for Hanging {
+    async fn begin(&self, new: NewArtifact) -> Result<Box<dyn Upload>, StoreError> {
+        let (holds, most) = (Arc::clone(&self.holds), Arc::clone(&self.most));
+        Ok(Box::new(HangingUpload { id: new.id, bytes: 0, holds, most }))
+    }
+
+    async fn url(&self, id: &ArtifactId) -> Result<SignedUrl, StoreError> {
+        self.inner.url(id).await
+    }
+
+    async fn metadata(&self, id: &ArtifactId) -> Result<ArtifactMetadata, StoreError> {
+        self.inner.metadata(id).await
+    }
+
+    async fn open(&self, id: &ArtifactId) -> Result<Option<Content>, StoreError> {
+        self.inner.open(id).await
+    }
+
+    async fn remove(&self, id: &ArtifactId) -> Result<(), StoreError> {
+        self.inner.remove(id).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_hangs_costs_neither_memory_nor_the_time_of_calls() {
+    for room in [128 << 20, 4 << 20] {
+        let (directory, hanging) = (TempDir::new().unwrap(), Hanging::default());
+        let most = Arc::clone(&hanging.most);
+        let patience = Duration::from_secs(15);
+        let options = SpoolOptions { directory: directory.path().to_owned(), most_bytes: room, patience };
+        let store = SpooledStore::open(options, Arc::new(hanging)).unwrap();
+        let begin = Instant::now();
+        let mut puts = tokio::task::JoinSet::new();
+        for n in 0..60 {
+            let store = store.clone();
+            puts.spawn(async move { put(&store, if n % 10 == 0 { 3 << 20 } else { 900 << 10 }).await });
+        }
+        let ended = puts.join_all().await;
+        let took = begin.elapsed();
+        assert!(took <= Duration::from_secs(22), "{took:?}");
+        let kept = ended
+            .iter()
+            .filter(|(_, ended)| ended.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Deferred));
+        let kept = kept.count();
+        assert!(room < 100 << 20 || kept == 60, "{kept} of 60 with {room}");
+        // Sixteen small ones, three large ones, and three that pass the spool by.
+        let most = most.load(Ordering::SeqCst);
+        assert!(most <= (16 + 3 * 3 + 3 * 3) << 20, "{most}");
+        // Known to be away, it keeps nobody waiting.
+        let begin = Instant::now();
+        put(&store, 10).await.1.unwrap_err();
+        assert!(begin.elapsed() <= Duration::from_secs(7), "{:?}", begin.elapsed());
+        drop(store);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_goes_as_soon_as_the_store_is_back() {
+    let (_directory, inner, store) = spooled();
+    for by_check in [true, false] {
+        inner.fail_with(Some(StoreErrorKind::Unavailable));
+        let (waiting, _) = put(&store, 10).await;
+        // Long enough for the longest pauses.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        inner.fail_with(None);
+        let begin = Instant::now();
+        if by_check {
+            store.check().await.unwrap();
+        } else {
+            put(&store, 10).await.1.unwrap();
+        }
+        arrive_or_there(&store, &waiting).await;
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+}
+
+async fn arrive_or_there(store: &SpooledStore, id: &ArtifactId) {
+    if store.arrival(id).is_some() {
+        arrive(store, id).await;
+    }
+    assert_eq!(store.metadata(id).await.unwrap().size, 10);
+}

@@ -4,7 +4,6 @@
 //! Its first attempt is a task of its own: a sender that goes away does not end it.
 
 use std::{
-    fs::File,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{
-    sync::oneshot,
+    sync::{OwnedSemaphorePermit, oneshot},
     time::{Instant, timeout_at},
 };
 
@@ -27,7 +26,9 @@ use crate::{
 };
 
 /// What a sender waits at most while the store is known to be away.
-const AWAY: Duration = Duration::from_secs(2);
+pub(super) const AWAY: Duration = Duration::from_secs(2);
+/// What a file that goes past the spool may take longer than the patience.
+const DIRECT: Duration = Duration::from_secs(5);
 /// Added to the patience for each of these many bytes: large files take longer.
 const BYTES_A_SECOND: u64 = 2 * 1024 * 1024;
 
@@ -46,16 +47,18 @@ enum Body {
     /// On the disk, and a little that is gathered.
     Disk { draft: Draft, pieces: Vec<Bytes>, bytes: usize },
     /// The spool could not keep it.
-    Direct(Box<dyn Upload>),
+    Direct(Direct),
     /// An error ended it.
     Failed,
 }
 
-/// Where the content of an attempt comes from.
+/// An upload past the spool, with its turn.
 #[derive(Debug)]
-pub(super) enum Source {
-    Memory(Vec<Bytes>),
-    File(File),
+struct Direct {
+    upload: Box<dyn Upload>,
+    /// The sender does not wait for the store beyond this.
+    until: Instant,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl SpooledUpload {
@@ -103,7 +106,19 @@ impl SpooledUpload {
         pieces: Vec<Bytes>,
     ) -> Result<(), StoreError> {
         self.shared.not_kept(error);
-        let mut upload = self.shared.inner.begin(self.new.clone()).await?;
+        let until = self.new.deadline.min(Instant::now() + self.shared.patience() + DIRECT);
+        let (shared, id) = (Arc::clone(&self.shared), self.new.id.clone());
+        let late = || shared.late(&id);
+        let direct = Arc::clone(&self.shared.direct);
+        let _turn = match Arc::clone(&direct).try_acquire_owned() {
+            Ok(turn) => Some(turn),
+            // Those that have their turn wait for nothing, too.
+            Err(_) if self.shared.away.load(Ordering::Relaxed) => return Err(late()),
+            Err(_) => timeout_at(until, direct.acquire_owned()).await.map_err(|_| late())?.ok(),
+        };
+        let new = NewArtifact { deadline: until, ..self.new.clone() };
+        let upload = timeout_at(until, self.shared.inner.begin(new)).await.map_err(|_| late())??;
+        let mut direct = Direct { upload, until, _turn };
         if let Some(draft) = &draft {
             // A failed write may have left a part of itself; only what came before is read.
             let before = self.size - pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
@@ -118,18 +133,18 @@ impl SpooledUpload {
                     return Err(StoreError::new(StoreErrorKind::Unavailable, doing));
                 }
                 left -= chunk.len() as u64;
-                upload.write(chunk).await?;
+                self.shared.write(&mut direct, chunk).await?;
             }
         }
         for piece in pieces {
-            upload.write(piece).await?;
+            self.shared.write(&mut direct, piece).await?;
         }
-        self.body = Body::Direct(upload);
+        self.body = Body::Direct(direct);
         Ok(())
     }
 
-    /// Puts everything into the spool: what is there now, and where it is to be sent from.
-    async fn keep(&mut self, expected: Expected) -> Result<Option<(Entry, Source)>, StoreError> {
+    /// Puts everything into the spool, and lets go of it in memory. `None` where that cannot keep it.
+    async fn keep(&mut self, expected: Expected) -> Result<Option<Entry>, StoreError> {
         let (draft, pieces) = match std::mem::replace(&mut self.body, Body::Failed) {
             Body::Memory { pieces, .. } => (None, pieces),
             Body::Disk { draft, pieces, .. } => (Some(draft), pieces),
@@ -148,8 +163,7 @@ impl SpooledUpload {
         })
         .await?;
         match kept {
-            Ok((entry, Some(file))) => Ok(Some((entry, Source::File(file)))),
-            Ok((entry, None)) => Ok(Some((entry, Source::Memory(pieces)))),
+            Ok(entry) => Ok(Some(entry)),
             Err(error) => {
                 self.go_direct(&error, draft, pieces).await?;
                 Ok(None)
@@ -160,8 +174,7 @@ impl SpooledUpload {
     /// Until when the sender is kept waiting.
     fn until(&self) -> Instant {
         let carrying = Duration::from_secs(self.size / BYTES_A_SECOND);
-        let patience = if self.shared.away.load(Ordering::Relaxed) { AWAY } else { self.shared.patience };
-        self.new.deadline.min(Instant::now() + patience.min(self.shared.patience) + carrying)
+        self.new.deadline.min(Instant::now() + self.shared.patience() + carrying)
     }
 }
 
@@ -179,7 +192,7 @@ impl Upload for SpooledUpload {
                 pieces.push(piece);
                 if *bytes > SMALL { self.flush().await } else { Ok(()) }
             }
-            Body::Direct(upload) => upload.write(piece).await,
+            Body::Direct(direct) => self.shared.write(direct, piece).await,
             Body::Failed => {
                 let doing = format!("store artifact `{}`: it has failed before", self.new.id);
                 Err(StoreError::new(StoreErrorKind::Unavailable, doing))
@@ -199,19 +212,21 @@ impl Upload for SpooledUpload {
         if matches!(self.body, Body::Disk { .. }) {
             self.flush().await?;
         }
-        let Some((entry, source)) = self.keep(expected).await? else {
-            let Body::Direct(upload) = std::mem::replace(&mut self.body, Body::Failed) else {
+        let Some(entry) = self.keep(expected).await? else {
+            let Body::Direct(direct) = std::mem::replace(&mut self.body, Body::Failed) else {
                 let doing = format!("store artifact `{}`: it has failed before", self.new.id);
                 return Err(StoreError::new(StoreErrorKind::Unavailable, doing));
             };
-            let failed = upload.finish(expected).await;
-            if failed.is_err() {
-                count(&self.shared.counts.failed);
+            let finished = timeout_at(direct.until, direct.upload.finish(expected)).await;
+            let finished = finished.unwrap_or_else(|_| Err(self.shared.late(&self.new.id)));
+            match &finished {
+                Ok(_) => self.shared.is_back(),
+                Err(_) => count(&self.shared.counts.failed),
             }
-            return failed;
+            return finished;
         };
         let (reply, answer) = oneshot::channel();
-        let attempt = first_attempt(Arc::clone(&self.shared), entry, source, self.until(), reply);
+        let attempt = first_attempt(Arc::clone(&self.shared), entry, self.until(), reply);
         self.shared.tasks.spawn(attempt);
         answer.await.unwrap_or_else(|_| {
             let doing = format!("store artifact `{}`: the attempt broke off", self.new.id);
@@ -220,43 +235,64 @@ impl Upload for SpooledUpload {
     }
 
     async fn abort(mut self: Box<Self>) {
-        if let Body::Direct(upload) = std::mem::replace(&mut self.body, Body::Failed) {
-            upload.abort().await;
+        if let Body::Direct(direct) = std::mem::replace(&mut self.body, Body::Failed) {
+            direct.upload.abort().await;
         }
     }
 }
 
-type KeptFrom = Result<(Entry, Option<File>), StoreError>;
+impl Shared {
+    /// Sends on past the spool, no longer than the sender waits.
+    async fn write(&self, direct: &mut Direct, bytes: Bytes) -> Result<(), StoreError> {
+        match timeout_at(direct.until, direct.upload.write(bytes)).await {
+            Ok(written) => written,
+            Err(_) => Err(self.late(direct.upload.id())),
+        }
+    }
+
+    fn late(&self, id: &ArtifactId) -> StoreError {
+        self.away.store(true, Ordering::Relaxed);
+        StoreError::new(StoreErrorKind::Unavailable, format!("store artifact `{id}` in time"))
+    }
+}
 
 /// All of it is on the disk. Gives the draft back where it could not be kept.
-fn keep_large(mut draft: Draft, new: &NewArtifact, expected: Expected) -> (KeptFrom, Option<Draft>) {
-    let kept = draft.reader().and_then(|file| Ok((draft.keep(new, expected)?, Some(file))));
+fn keep_large(
+    mut draft: Draft,
+    new: &NewArtifact,
+    expected: Expected,
+) -> (Result<Entry, StoreError>, Option<Draft>) {
+    let kept = draft.keep(new, expected);
     let draft = kept.is_err().then_some(draft);
     (kept, draft)
 }
 
-/// All of it is in memory, and is sent from there.
-fn keep_small(shared: &Shared, new: &NewArtifact, pieces: &[Bytes], expected: Expected) -> KeptFrom {
+/// All of it is in memory.
+fn keep_small(
+    shared: &Shared,
+    new: &NewArtifact,
+    pieces: &[Bytes],
+    expected: Expected,
+) -> Result<Entry, StoreError> {
     let mut draft = shared.spool.draft(&new.id, Reserved::none(&shared.budget))?;
     draft.write(pieces)?;
-    Ok((draft.keep(new, expected)?, None))
+    draft.keep(new, expected)
 }
 
 async fn first_attempt(
     shared: Arc<Shared>,
     entry: Entry,
-    source: Source,
     until: Instant,
     reply: oneshot::Sender<Result<StoredArtifact, StoreError>>,
 ) {
     let sent = tokio::select! {
-        sent = timeout_at(until, send(&shared, &entry, source, until)) => sent,
+        sent = timeout_at(until, send(&shared, &entry, until)) => sent,
         // The next process goes on.
         () = shared.stop.cancelled() => return,
     };
     let error = match sent {
         Ok(Ok(stored)) => {
-            shared.away.store(false, Ordering::Relaxed);
+            shared.is_back();
             entry.remove().await;
             // A sender that went away does not need to know.
             let _ = reply.send(Ok(stored));
@@ -291,17 +327,13 @@ async fn first_attempt(
 pub(super) async fn send(
     shared: &Shared,
     entry: &Entry,
-    source: Source,
     deadline: Instant,
 ) -> Result<StoredArtifact, StoreError> {
     let expected = entry.expected();
-    let _large = if expected.size > SMALL as u64 { shared.large.acquire().await.ok() } else { None };
+    let turns = if expected.size > SMALL as u64 { &shared.large } else { &shared.small };
+    let _turn = turns.acquire().await.ok();
     let mut upload = shared.inner.begin(entry.as_new(deadline)).await?;
-    let sent = match source {
-        Source::Memory(pieces) => send_pieces(&mut *upload, pieces).await,
-        Source::File(file) => send_file(&mut *upload, file).await,
-    };
-    match sent {
+    match send_file(&mut *upload, entry).await {
         Ok(()) => upload.finish(expected).await,
         Err(error) => {
             upload.abort().await;
@@ -310,14 +342,8 @@ pub(super) async fn send(
     }
 }
 
-async fn send_pieces(upload: &mut dyn Upload, pieces: Vec<Bytes>) -> Result<(), StoreError> {
-    for piece in pieces {
-        upload.write(piece).await?;
-    }
-    Ok(())
-}
-
-async fn send_file(upload: &mut dyn Upload, mut file: File) -> Result<(), StoreError> {
+async fn send_file(upload: &mut dyn Upload, entry: &Entry) -> Result<(), StoreError> {
+    let mut file = entry.reader()?;
     loop {
         let (back, chunk) = next_chunk(file).await?;
         if chunk.is_empty() {

@@ -131,6 +131,7 @@ async fn run(
     let begin = Instant::now();
     let streams = Streams::start(program, output);
     let request = CallRequest {
+        tenant: runner::Tenant::default(),
         call: call(tool, args),
         skills: Vec::new(),
         options: CallOptions {

@@ -6,14 +6,17 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     fs::OpenOptions,
     io::Write as _,
     net::{SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use artifact::Retention;
 use data_encoding::BASE64URL_NOPAD;
 use runner::{Config, Parts, Runner};
 use server::{Listen, ServeError, Server};
@@ -24,11 +27,14 @@ use crate::{
     args::{Global, Serve},
     error::{CommandError, Kind},
     exit::Exit,
-    log, options,
+    log, memory, options,
     output::Output,
     sandboxes, skills,
     store::{self, Opened},
 };
+
+/// Between two looks for skills that have changed.
+const LOOK: Duration = Duration::from_secs(2);
 
 pub(crate) fn execute(command: &Serve, global: &Global, output: Output) -> Result<Exit, CommandError> {
     log::of_server(global);
@@ -62,6 +68,9 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
     let mut config = Config::standard();
     config.sandboxes = usize::try_from(command.max_sandboxes).unwrap_or(config.sandboxes);
     config.drain = command.drain;
+    config.abandoned = command.abandoned;
+    let kept = command.kept_size.unwrap_or_else(memory::share);
+    config.kept_bytes = usize::try_from(kept).unwrap_or(usize::MAX);
     let layers = Arc::new(sandboxes::resolver(global, cache, target));
     let runner = Runner::new(Parts { driver, store: Arc::clone(&store), catalog, layers }, config);
     let config = server::Config {
@@ -83,10 +92,12 @@ async fn run(command: &Serve, global: &Global, output: Output) -> Result<Exit, C
                 store::sweep_later(&store).await;
             }
         };
-        tokio::join!(work(&server, &runner, output), later)
+        let retention = Retention { age: command.keep_files, bytes: command.store_size };
+        let prune = store::prune(&store, retention);
+        tokio::join!(work(&server, &runner, output), later, take_up_skills(&runner), prune)
     };
     tokio::select! {
-        ((), ()) = beside => {}
+        ((), (), (), ()) = beside => {}
         () = signals.next() => {}
     }
     let exit = end(&server, &mut signals).await;
@@ -113,6 +124,39 @@ async fn work(server: &Server, runner: &Runner, output: Output) {
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Looks for skills that have changed on the disk, for triggers that come from now on.
+async fn take_up_skills(runner: &Runner) {
+    let mut told = BTreeSet::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let refreshed = match runner.skills().refresh().await {
+            Ok(refreshed) => refreshed,
+            Err(error) => {
+                let error = CommandError::from(error);
+                tracing::warn!(error = error.message, causes = ?error.causes, "uploaded skills cannot be looked at");
+                continue;
+            }
+        };
+        for name in &refreshed.changed {
+            tracing::info!(skill = name, "a skill has changed; new triggers use it as it is now");
+        }
+        // Each problem once, and again when it comes back.
+        let problems: BTreeSet<String> = refreshed.problems.into_iter().collect();
+        for problem in problems.difference(&told) {
+            tracing::warn!(problem, "a skill is not used as it is now");
+        }
+        told = problems;
+        for name in refreshed.changed {
+            if let Err(error) = runner.prepare_skill(&name, &|_| {}).await
+                && runner.skills().get(&name).is_some()
+            {
+                let error = CommandError::from(error);
+                tracing::warn!(skill = name, error = error.message, causes = ?error.causes, "a skill is not ready");
+            }
+        }
+    }
 }
 
 /// The first signal drains, the next one stops what runs.

@@ -13,7 +13,10 @@ use artifact::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
 use super::{Destination, Take};
 use crate::fault::chain;
@@ -22,6 +25,12 @@ use crate::fault::chain;
 const SMALL: u64 = 1 << 20;
 /// How long before our own deadline the store is told to stop trying, so that it can still say what became of the file.
 const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// Room for a file of this size, if it is there. Large ones are not collected, but for their beginning.
+pub(super) fn room<'a>(to: &Destination<'a>, size: u64) -> Option<SemaphorePermit<'a>> {
+    let bytes = u32::try_from(size.min(SMALL)).unwrap_or(u32::MAX);
+    to.collected.try_acquire_many(bytes).ok()
+}
 
 /// A file whose bytes are coming.
 pub(super) struct Incoming<'a> {
@@ -33,6 +42,8 @@ pub(super) struct Incoming<'a> {
     hash: Sha256,
     head: Vec<u8>,
     body: Body,
+    /// Until the file is dealt with.
+    room: Option<SemaphorePermit<'a>>,
 }
 
 enum Body {
@@ -87,10 +98,15 @@ pub(super) struct Deferred {
 
 impl<'a> Incoming<'a> {
     /// A file of this size is about to come.
-    pub(super) fn begin(take: Take, size: u64, to: &'a Destination<'a>) -> Self {
+    pub(super) fn begin(
+        take: Take,
+        size: u64,
+        to: &'a Destination<'a>,
+        room: Option<SemaphorePermit<'a>>,
+    ) -> Self {
         let body = if size == take.size { Body::Collected(Vec::new()) } else { Body::Changed };
         let expected = size.min(take.size);
-        Self { take, to, expected, received: 0, hash: Sha256::new(), head: Vec::new(), body }
+        Self { take, to, expected, received: 0, hash: Sha256::new(), head: Vec::new(), body, room }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -139,6 +155,7 @@ impl<'a> Incoming<'a> {
     /// All bytes are there: what is left to do, to be done beside other files.
     pub(super) fn finish(self) -> BoxFuture<'a, (Take, Uploaded)> {
         async move {
+            let _room = self.room;
             let sha256 = Sha256Digest::from_bytes(self.hash.finalize().into());
             let (to, take) = (self.to, self.take);
             let media_type = MediaType::detect(&self.head, &take.name);

@@ -34,7 +34,8 @@ async fn running_calls_finish_and_waiting_ones_are_sent_elsewhere() {
 async fn the_drain_has_an_end_and_can_be_cut_short() {
     for hurry in [false, true] {
         let bench = Bench::new();
-        let program = Program::new().write("/output/a", "x").ignore_sigterm().sleep(seconds(200));
+        let program =
+            Program::new().stdout("begun").write("/output/a", "x").ignore_sigterm().sleep(seconds(200));
         let running = bench.submit("a", code("1", &program)).await.unwrap();
         advance(seconds(1)).await;
         let begin = Instant::now();
@@ -50,8 +51,12 @@ async fn the_drain_has_an_end_and_can_be_cut_short() {
             if hurry { took < seconds(1) } else { took >= seconds(20) && took < seconds(22) },
             "{took:?}"
         );
-        assert_eq!(running.await.unwrap().answer.code.unwrap().as_str(), "CANCELLED");
-        assert_eq!(bench.store.count(), 1, "what it saved is captured");
+        let answer = running.await.unwrap();
+        let result = answer.answer.result.result.as_ref().unwrap();
+        assert_eq!((result["cancelled"].as_bool(), result["stdout"].as_str()), (Some(true), Some("begun")));
+        assert_eq!(answer.answer.result.files.len(), 1, "what it saved is captured, and named");
+        assert_eq!(bench.store.count(), 1);
+        assert!(bench.runner.status(&id("a")).await.is_some(), "and the trigger is known to have ended");
         bench.assert_all_destroyed();
     }
 }

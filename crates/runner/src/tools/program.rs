@@ -137,9 +137,6 @@ async fn run_in(
         // What it saved is lost, at least in part: that must not look like a success.
         return Err(lost(error));
     }
-    if hurried {
-        return Err(ToolError::cancelled().into());
-    }
     let after = matches!(ending, Ending::SandboxTimeOver { .. }).then_some(Reason::TimeOver);
     Ok(Ran { result, after })
 }
@@ -216,6 +213,7 @@ pub(crate) async fn capture_call(
     let to = Destination {
         store: &*job.core.store,
         counts: &job.core.counts,
+        collected: &job.core.collected,
         trigger: job.trigger.as_str(),
         limits: job.core.config.output,
         entries: job.core.config.output_entries,
@@ -260,6 +258,7 @@ async fn result(
     let mut result = match ending {
         Ending::TimedOut { .. } | Ending::SandboxTimeOver { .. } => result.timed_out(),
         Ending::OutOfMemory { .. } => result.out_of_memory(),
+        Ending::Exited(_) if outcome.termination == Termination::Cancelled => result.cancelled(),
         Ending::Exited(_) => result,
     };
     let packages = if captured.broken.is_none() && names_packages(ending, &result.stderr) {

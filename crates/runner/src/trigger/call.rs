@@ -8,7 +8,7 @@ use tool::{Arguments, OutputFile, ToolCall, ToolError, ToolOutput, answer};
 use tracing::Instrument as _;
 
 use crate::{
-    CallAnswer, CallError, CallOptions, CallOutcome, CallReport, TriggerId,
+    CallAnswer, CallError, CallOptions, CallOutcome, CallReport, Tenant, TriggerId,
     pending::CallReply,
     progress::{ProgressKind, ProgressLog},
     runner::Core,
@@ -27,6 +27,7 @@ pub(crate) struct Job {
     pub(crate) progress: ProgressLog,
     pub(crate) plan: Plan,
     pub(crate) call: ToolCall,
+    pub(crate) tenant: Tenant,
     pub(crate) options: CallOptions,
     pub(crate) received: Instant,
     pub(crate) cancel: CancellationToken,
@@ -118,7 +119,14 @@ impl Job {
                     tracing::error!(code = %error.code(), error = fault, "a tool call failed");
                     report.fault = Some(fault);
                 }
-                Err(error)
+                // A file that is not there may have been in the sandbox before this one: the first answer has to say so.
+                match (&mut lease, &report.sandbox) {
+                    (Some(lease), Some(sandbox)) if sandbox.restarted => {
+                        lease.restart_untold = false;
+                        Err(error.after_restart())
+                    }
+                    _ => Err(error),
+                }
             }
             Err(Stop::Refused(refusal)) => {
                 tracing::warn!(error = %refusal, "a tool call was refused");

@@ -11,16 +11,14 @@ use sandbox::{
     SandboxSpec, layout,
 };
 use skill::Skill;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use tool::{INVENTORY_BYTES, Inventory, OutputFile, ToolError};
 
 use crate::{
-    CallError, CallReport, PrepareError, SandboxReport, TriggerId,
+    CallError, CallReport, PrepareError, SandboxReport, Shortage, TriggerId,
     capture::{Destination, Seen, capture},
     fault::chain,
+    places::{Parking, Place},
     progress::{ProgressKind, ProgressLog},
     runner::Core,
     skills::Prepared,
@@ -30,6 +28,13 @@ use crate::{
 /// How long a creation may go on after its call was cancelled. Creation is quick, and a sandbox that is there can be kept
 /// or destroyed in order; only a driver that hangs is dropped in the middle.
 const CREATION_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a creation may take at all. A driver, or the daemon behind it, that takes longer does not answer.
+const CREATION: Duration = Duration::from_secs(60);
+/// How long an idle init may take to answer.
+const ALIVE: Duration = Duration::from_secs(5);
+/// How long a destruction may take before its trigger goes on without it. The driver does it in the background, or reaps.
+const DESTRUCTION: Duration = Duration::from_secs(15);
 
 /// A living sandbox and what the runner knows of it. Every way out ends in [`Lease::retire`].
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub(crate) struct Lease {
     layers: Vec<(String, layer::Layer)>,
     /// What its image says it has, once that was asked for.
     image: Option<Inventory>,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// Why a sandbox is destroyed.
@@ -61,6 +66,8 @@ pub(crate) struct Lease {
 pub(crate) enum Reason {
     Ended,
     TimeOver,
+    /// Another trigger needs its place.
+    RoomNeeded,
     Broken,
     Shutdown,
 }
@@ -70,6 +77,7 @@ impl Reason {
         match self {
             Self::Ended => "ended",
             Self::TimeOver => "time-over",
+            Self::RoomNeeded => "room-needed",
             Self::Broken => "broken",
             Self::Shutdown => "shutdown",
         }
@@ -140,16 +148,13 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
     for skill in job.plan.skills.iter() {
         skills.push((Arc::clone(skill), prepare(job, skill).await?));
     }
-    let permit = timeout(core.config.sandbox_wait, Arc::clone(&core.sandboxes).acquire_owned());
-    let permit = tokio::select! {
+    let place = tokio::select! {
         biased;
         () = job.cancel.cancelled() => return Err(ToolError::cancelled().into()),
-        permit = permit => permit,
+        place = core.places.take(&job.tenant, core.config.sandbox_wait) => place,
     };
-    let busy = || {
-        Stop::Refused(CallError::Busy { what: "sandboxes are in use", retry_after: core.config.retry_after })
-    };
-    let Ok(Ok(permit)) = permit else { return Err(busy()) };
+    let busy = |shortage| Stop::Refused(CallError::Busy { shortage, retry_after: core.config.retry_after });
+    let Some(place) = place else { return Err(busy(Shortage::Sandboxes { most: core.config.sandboxes })) };
     let id = SandboxId::new(format!("sb-{}", uuid::Uuid::new_v4().simple()))
         .ok_or_else(|| Stop::fault(ToolError::sandbox_start_failed(), "a sandbox id was not valid"))?;
     let layers: Vec<(String, layer::Layer)> = skills
@@ -177,11 +182,15 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         sleep(CREATION_GRACE).await;
     };
     let created = tokio::select! {
-        created = Sandbox::create(&*core.driver, &spec) => created,
+        created = timeout(CREATION, Sandbox::create(&*core.driver, &spec)) => created,
         () = given_up => return Err(ToolError::cancelled().into()),
     };
+    let Ok(created) = created else {
+        let fault = format!("the driver did not make a sandbox within {CREATION:?}");
+        return Err(Stop::fault(ToolError::sandbox_start_failed(), fault));
+    };
     let sandbox = created.map_err(|error| match &error {
-        SandboxError::Driver { source, .. } if source.kind == DriverErrorKind::Busy => busy(),
+        SandboxError::Driver { source, .. } if source.kind == DriverErrorKind::Busy => busy(Shortage::Driver),
         _ => Stop::fault(ToolError::sandbox_start_failed(), chain(&error)),
     })?;
     let mut lease = Lease {
@@ -197,7 +206,7 @@ async fn create(job: &Job) -> Result<(Lease, Duration), Stop> {
         placed: Vec::new(),
         layers,
         image: None,
-        _permit: permit,
+        place,
     };
     job.view.set(id.clone(), lease.ends);
     let filled = async {
@@ -252,6 +261,11 @@ impl Lease {
         self.ends
     }
 
+    /// Offers its place to others until that is dropped.
+    pub(crate) fn park(&self) -> Parking {
+        self.place.places().park(&self.place)
+    }
+
     /// What programs find without bringing it along: what the image says it has, and the mounted layers.
     ///
     /// The image's word is asked for once, through init, and only names are kept of it. An image without a list, or one
@@ -279,7 +293,11 @@ impl Lease {
     async fn is_alive(&mut self) -> bool {
         let Ok(root) = SandboxPath::readable(layout::WORKSPACE) else { return false };
         // It is a directory, so the answer is that it cannot be read; any answer will do.
-        self.sandbox.is_usable() && self.sandbox.read(&root, 0, 0).await.is_ok() && self.sandbox.is_usable()
+        if !self.sandbox.is_usable() {
+            return false;
+        }
+        let answered = timeout(ALIVE, self.sandbox.read(&root, 0, 0)).await;
+        answered.is_ok_and(|answer| answer.is_ok()) && self.sandbox.is_usable()
     }
 
     /// Puts skills in that were enabled after the sandbox was made.
@@ -336,6 +354,7 @@ impl Lease {
         let to = Destination {
             store: &*core.store,
             counts: &core.counts,
+            collected: &core.collected,
             trigger: trigger.as_str(),
             limits: core.config.output,
             entries: core.config.output_entries,
@@ -354,9 +373,13 @@ impl Lease {
 
     /// Destroys the sandbox. What cannot be removed is logged, and reaped later.
     pub(crate) async fn retire(self, reason: Reason, progress: &ProgressLog) {
-        let Self { sandbox, id, _permit, .. } = self;
-        if let Err(error) = sandbox.destroy().await {
-            tracing::error!(sandbox.id = %id, error = chain(&error), "a sandbox could not be destroyed");
+        let Self { sandbox, id, place: _place, .. } = self;
+        match timeout(DESTRUCTION, sandbox.destroy()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(sandbox.id = %id, error = chain(&error), "a sandbox could not be destroyed");
+            }
+            Err(_) => tracing::error!(sandbox.id = %id, "the driver did not destroy a sandbox in time"),
         }
         progress.push(ProgressKind::SandboxDestroyed { sandbox: id.to_string(), reason: reason.as_str() });
     }

@@ -7,8 +7,8 @@ use tokio::{sync::oneshot, time::Instant};
 use tool::ToolCall;
 
 use crate::{
-    CallError, CallOptions, Declaration, DeclareError, TriggerStatus, declaration::Resolved,
-    pending::CallReply, runner::Cancelled,
+    CallError, CallOptions, Declaration, DeclareError, Tenant, TriggerStatus, declaration::Resolved,
+    keep::Held, pending::Waiter, runner::Cancelled,
 };
 
 /// One message; each has its way back.
@@ -18,6 +18,8 @@ pub(crate) enum Message {
         declaration: Box<Declaration>,
         resolved: Box<Resolved>,
         skills: Vec<Arc<Skill>>,
+        /// Room for it.
+        held: Held,
         reply: oneshot::Sender<Result<(), DeclareError>>,
     },
     Cancel {
@@ -36,10 +38,13 @@ pub(crate) enum Message {
 pub(crate) struct Incoming {
     pub(crate) call: ToolCall,
     pub(crate) skills: Vec<Arc<Skill>>,
+    pub(crate) tenant: Tenant,
     pub(crate) options: CallOptions,
+    /// Room for it.
+    pub(crate) held: Held,
     pub(crate) received: Instant,
     /// Whether it was taken.
     pub(crate) accepted: oneshot::Sender<Result<(), CallError>>,
-    /// Its answer. Closed when nobody waits for it.
-    pub(crate) reply: oneshot::Sender<CallReply>,
+    /// Who waits for its answer.
+    pub(crate) waiter: Waiter,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use skill::Skill;
 
-use crate::{Config, Declaration, DeclareError, declaration::Resolved};
+use crate::{Config, Declaration, DeclareError, declaration::Resolved, keep::Held};
 
 /// Declared, or the configured values; cheap to clone.
 #[derive(Clone)]
@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) resolved: Arc<Resolved>,
     /// The enabled skills, in the order in which they were named.
     pub(crate) skills: Arc<Vec<Arc<Skill>>>,
+    /// Room for the declaration, as long as somebody has this.
+    _held: Option<Arc<Held>>,
 }
 
 impl Plan {
@@ -24,7 +26,7 @@ impl Plan {
             env: Vec::new(),
             inputs: Vec::new(),
         };
-        Self { declaration: None, resolved: Arc::new(resolved), skills: Arc::default() }
+        Self { declaration: None, resolved: Arc::new(resolved), skills: Arc::default(), _held: None }
     }
 
     /// Takes a declaration; `committed` where a sandbox may already be made from an earlier one.
@@ -33,6 +35,7 @@ impl Plan {
         declaration: Declaration,
         resolved: Resolved,
         skills: Vec<Arc<Skill>>,
+        held: Held,
         committed: bool,
     ) -> Result<(), DeclareError> {
         if self.declaration.as_deref() == Some(&declaration) {
@@ -51,6 +54,7 @@ impl Plan {
         self.declaration = Some(Arc::new(declaration));
         self.resolved = Arc::new(resolved);
         self.skills = Arc::new(all);
+        self._held = Some(Arc::new(held));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The calls of a trigger by their ids: so that a repeated one joins, or gets the stored result, and never runs twice.
 //!
-//! Results are kept within a bound of bytes, the newest first; of older ones the id stays, so that even then a repeated
-//! call is told that it ran.
+//! Results are kept within a bound of bytes of this trigger, and within that of the whole runner ([`crate::keep`]), the
+//! newest first; of older ones the id stays, so that even then a repeated call is told that it ran.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,21 @@ use std::{
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tool::ToolCall;
 
-use crate::{CallAnswer, CallState, CallStatus, pending::CallReply};
+use crate::{
+    CallAnswer, CallState, CallStatus,
+    keep::{Keep, Kept, weight},
+    pending::{CallReply, Waiter},
+};
+
+/// What a call costs beside its names, in bytes, until its trigger is forgotten.
+const RECORD: usize = 400;
+/// Characters of a tool's name that are kept to be shown.
+const NAME: usize = 100;
+/// What an output file costs in an answer: in the result, as a part, as an event, and in the report.
+const FILE: usize = 4000;
 
 /// What a call is, beside its id: tool and arguments.
 pub(crate) type Fingerprint = [u8; 32];
@@ -22,6 +33,7 @@ pub(crate) type Fingerprint = [u8; 32];
 /// All calls of a trigger.
 #[derive(Debug)]
 pub(crate) struct Records {
+    keep: Keep,
     calls: HashMap<String, Record>,
     /// Their ids in the order in which they came.
     order: Vec<String>,
@@ -41,10 +53,11 @@ struct Record {
 enum State {
     Waiting {
         running: bool,
-        waiters: Vec<oneshot::Sender<CallReply>>,
+        waiters: Vec<Waiter>,
     },
     Done {
-        answer: Arc<CallAnswer>,
+        answer: Kept<CallAnswer>,
+        failed: bool,
         bytes: usize,
     },
     /// It is done and its result was dropped; whether it was an error stays known.
@@ -69,8 +82,19 @@ pub(crate) enum Found {
 }
 
 impl Records {
-    pub(crate) fn new(most_bytes: usize) -> Self {
-        Self { calls: HashMap::new(), order: Vec::new(), bytes: 0, most_bytes }
+    pub(crate) fn new(keep: &Keep, most_bytes: usize) -> Self {
+        let keep = keep.clone();
+        Self { keep, calls: HashMap::new(), order: Vec::new(), bytes: 0, most_bytes }
+    }
+
+    /// What a call costs, beside its result.
+    pub(crate) fn weight_of(call: &ToolCall) -> usize {
+        RECORD + 2 * call.tool_call_id.len()
+    }
+
+    /// What all of them cost, beside their results.
+    pub(crate) fn weight(&self) -> usize {
+        self.order.iter().map(|id| RECORD + 2 * id.len()).sum()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -84,16 +108,16 @@ impl Records {
         }
         match &record.state {
             State::Waiting { .. } => Found::Waiting,
-            State::Done { answer, .. } => Found::Done(Arc::clone(answer)),
+            State::Done { answer, .. } => answer.get().map_or(Found::Gone, Found::Done),
             State::Gone { .. } => Found::Gone,
         }
     }
 
     /// A new call, with who waits for it.
-    pub(crate) fn insert(&mut self, call: &ToolCall, waiter: oneshot::Sender<CallReply>) {
+    pub(crate) fn insert(&mut self, call: &ToolCall, waiter: Waiter) {
         let record = Record {
             fingerprint: fingerprint(call),
-            tool_name: call.tool_name.clone(),
+            tool_name: call.tool_name.chars().take(NAME).collect(),
             state: State::Waiting { running: false, waiters: vec![waiter] },
         };
         self.order.push(call.tool_call_id.clone());
@@ -101,8 +125,10 @@ impl Records {
     }
 
     /// One more waits for a call.
-    pub(crate) fn join(&mut self, id: &str, waiter: oneshot::Sender<CallReply>) {
+    pub(crate) fn join(&mut self, id: &str, waiter: Waiter) {
         if let Some(State::Waiting { waiters, .. }) = self.calls.get_mut(id).map(|record| &mut record.state) {
+            // Whoever sends a call again and again leaves nothing behind.
+            waiters.retain(|known| known.gone_since().is_none());
             waiters.push(waiter);
         }
     }
@@ -113,11 +139,14 @@ impl Records {
         }
     }
 
-    /// Whether nobody waits for the call any more.
-    pub(crate) fn is_abandoned(&self, id: &str) -> bool {
+    /// Since when nobody waits for the call any more.
+    pub(crate) fn abandoned_since(&self, id: &str) -> Option<Instant> {
         match self.calls.get(id).map(|record| &record.state) {
-            Some(State::Waiting { waiters, .. }) => waiters.iter().all(oneshot::Sender::is_closed),
-            Some(State::Done { .. } | State::Gone { .. }) | None => false,
+            Some(State::Waiting { waiters, .. }) => {
+                let gone: Option<Vec<Instant>> = waiters.iter().map(Waiter::gone_since).collect();
+                gone?.into_iter().max()
+            }
+            Some(State::Done { .. } | State::Gone { .. }) | None => None,
         }
     }
 
@@ -130,7 +159,7 @@ impl Records {
         // Each is asked, so that each will wake us.
         let gone = waiters
             .iter_mut()
-            .filter_map(|waiter| waiter.poll_closed(context).is_ready().then_some(()))
+            .filter_map(|waiter| waiter.poll_gone(context).is_ready().then_some(()))
             .count();
         if gone == waiters.len() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -142,7 +171,8 @@ impl Records {
             Ok(answer) => {
                 let bytes = size(answer);
                 self.bytes += bytes;
-                State::Done { answer: Arc::clone(answer), bytes }
+                let failed = answer.answer.code.is_some();
+                State::Done { answer: self.keep.keep(Arc::clone(answer), bytes), failed, bytes }
             }
             Err(_) => State::Gone { failed: true },
         };
@@ -152,8 +182,7 @@ impl Records {
         }
         if let State::Waiting { waiters, .. } = before {
             for waiter in waiters {
-                // Whoever is gone needs no answer.
-                let _ = waiter.send(reply.clone());
+                waiter.answer(reply.clone());
             }
         }
         self.drop_oldest();
@@ -184,9 +213,8 @@ impl Records {
             state: match &record.state {
                 State::Waiting { running: false, .. } => CallState::Queued,
                 State::Waiting { running: true, .. } => CallState::Running,
-                State::Done { answer, .. } if answer.answer.code.is_some() => CallState::Failed,
-                State::Gone { failed: true } => CallState::Failed,
-                State::Done { .. } | State::Gone { failed: false } => CallState::Done,
+                State::Done { failed: true, .. } | State::Gone { failed: true } => CallState::Failed,
+                State::Done { failed: false, .. } | State::Gone { failed: false } => CallState::Done,
             },
         });
         status.collect()
@@ -198,29 +226,21 @@ impl Records {
                 return;
             }
             if let Some(record) = self.calls.get_mut(id)
-                && let State::Done { answer, bytes } = &record.state
+                && let State::Done { failed, bytes, .. } = &record.state
             {
                 self.bytes -= bytes;
-                record.state = State::Gone { failed: answer.answer.code.is_some() };
+                record.state = State::Gone { failed: *failed };
             }
         }
     }
 }
 
-/// Roughly the bytes that an answer holds: its result is in it twice, once as an event.
+/// About the bytes that an answer takes: its result is in it twice, once as an event.
 fn size(answer: &CallAnswer) -> usize {
     let result = &answer.answer.result;
     let text = result.result.as_ref().map_or(0, weight) + result.error.as_ref().map_or(0, String::len);
-    1000 + 2 * text
-}
-
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
-        Value::String(text) => 24 + text.len(),
-        Value::Array(items) => items.iter().map(weight).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| 48 + name.len() + weight(value)).sum(),
-    }
+    let names = result.tool_call_id.len() + result.tool_name.len();
+    1000 + 2 * (text + names) + FILE * answer.report.files.len()
 }
 
 /// Equal for equal tools and arguments, whatever the order of members.
@@ -258,11 +278,12 @@ fn update(hash: &mut Sha256, value: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use serde_json::json;
     use tool::{ToolError, answer};
 
     use super::*;
-    use crate::CallReport;
+    use crate::{CallReport, PendingCall};
 
     fn call(id: &str, args: Value) -> ToolCall {
         serde_json::from_value(json!({"toolCallId": id, "toolName": "octavus_code_run", "args": args}))
@@ -298,10 +319,11 @@ mod tests {
 
     #[test]
     fn the_oldest_results_go_and_are_still_known() {
-        let mut records = Records::new(2_500);
+        let keep = Keep::new(1 << 20);
+        let mut records = Records::new(&keep, 2_500);
         for n in 0..3 {
             let call = call(&n.to_string(), json!({}));
-            let (waiter, _reply) = oneshot::channel();
+            let (_pending, waiter) = PendingCall::new();
             records.insert(&call, waiter);
             records.finish(&call.tool_call_id, done(&call));
         }
@@ -309,19 +331,44 @@ mod tests {
         assert!(matches!(records.find(&call("2", json!({}))), Found::Done(_)));
         assert!(matches!(records.find(&call("2", json!({"a": 1}))), Found::Conflict));
         assert_eq!(records.status()[0].state, CallState::Failed);
+        // The runner's bound counts as well, and takes the newest of this trigger too.
+        let _held = keep.hold(700_000).unwrap();
+        let _large = keep.keep(Arc::new(0), 400_000);
+        assert!(matches!(records.find(&call("2", json!({}))), Found::Gone));
+        assert_eq!(records.status()[2].state, CallState::Failed);
     }
 
     #[test]
     fn all_who_wait_are_answered_and_a_refusal_leaves_nothing() {
         let call = call("a", json!({}));
-        let mut records = Records::new(10_000);
-        let (first, mut first_reply) = oneshot::channel();
-        let (second, mut second_reply) = oneshot::channel();
+        let mut records = Records::new(&Keep::new(1 << 20), 10_000);
+        let (first_reply, first) = PendingCall::new();
+        let (second_reply, second) = PendingCall::new();
         records.insert(&call, first);
         records.join("a", second);
         records.finish("a", Err(crate::CallError::Internal));
-        assert!(first_reply.try_recv().unwrap().is_err() && second_reply.try_recv().unwrap().is_err());
+        assert!([first_reply, second_reply].into_iter().all(|reply| reply.now_or_never().unwrap().is_err()));
         assert!(matches!(records.find(&call), Found::New));
         assert_eq!(records.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_left_since_the_last_one_who_waited_went() {
+        let call = call("a", json!({}));
+        let mut records = Records::new(&Keep::new(1 << 20), 10_000);
+        let (first, waiter) = PendingCall::new();
+        records.insert(&call, waiter);
+        let (second, waiter) = PendingCall::new();
+        records.join("a", waiter);
+        drop(second);
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        assert_eq!(records.abandoned_since("a"), None);
+        let now = Instant::now();
+        drop(first);
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        assert_eq!(records.abandoned_since("a"), Some(now));
+        let (_third, waiter) = PendingCall::new();
+        records.join("a", waiter);
+        assert_eq!(records.abandoned_since("a"), None);
     }
 }

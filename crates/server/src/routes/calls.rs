@@ -2,7 +2,7 @@
 //!
 //! All calls of a request are handed to the runner in their order before the first answer is awaited. Where one is refused
 //! because of too much at once, those before it are still waited for: the client will send all of them again, and then gets
-//! the stored results of those. Any other refusal ends the request, and with it the calls that nobody waits for then.
+//! the stored results of those. Any other refusal ends the request; calls that nobody waits for then end some time later.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use futures_util::{
     future::{self, BoxFuture},
     stream::FuturesUnordered,
 };
-use runner::{CallAnswer, CallError, CallRequest, Cancelled, PendingCall};
+use runner::{CallAnswer, CallError, CallRequest, Cancelled, PendingCall, Tenant};
 use serde::Deserialize;
 use serde_json::json;
 use tool::{ErrorSource, ErrorType, StreamEvent, ToolCall, ToolInfo};
@@ -49,6 +49,7 @@ pub(crate) async fn carry_out(
     let id = trigger_id(&id)?;
     let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let events = sse::wanted(&accept.collect::<Vec<_>>().join(","));
+    let tenant = request.extensions().get::<Tenant>().cloned().unwrap_or_default();
     let received = body::json::<Calls>(&app, request, app.config.json_bytes).await?;
     let Calls { tool_calls, skills } = received.value;
     let most = app.runner.config().queue;
@@ -62,7 +63,8 @@ pub(crate) async fn carry_out(
     for call in tool_calls {
         let info = ToolInfo { name: call.tool_name.clone(), call_id: Some(call.tool_call_id.clone()) };
         // The skills are the request's: once they are enabled they stay.
-        let request = CallRequest { skills: std::mem::take(&mut skills), ..CallRequest::new(call) };
+        let (skills, tenant) = (std::mem::take(&mut skills), tenant.clone());
+        let request = CallRequest { skills, tenant, ..CallRequest::new(call) };
         match app.runner.submit(&id, request).await {
             Ok(pending) => accepted.push((info, pending)),
             Err(refused @ CallError::Busy { .. }) => {

@@ -7,7 +7,7 @@ use runner::{ProgressEvent, ProgressStream};
 use crate::{
     app::App,
     problem::{Answer, Code, Problem},
-    routes::{PathOf, trigger_id, unknown_trigger},
+    routes::{PathOf, trigger_id},
     sse::{self, Source},
 };
 
@@ -20,7 +20,7 @@ pub(crate) async fn follow(State(app): State<App>, PathOf(id): PathOf<String>, h
             Problem::new(Code::BadRequest, "Last-Event-ID must be the id of an event that this server sent")
         })?),
     };
-    let stream = app.runner.progress(&id, last).ok_or_else(unknown_trigger)?;
+    let stream = app.runner.progress(&id, last)?;
     Ok(sse::response(Progress(stream), app.config.heartbeat))
 }
 

@@ -1,4 +1,4 @@
-//! A trigger: declare it, look at it, end it.
+//! Triggers: declare one, look at it, end it; and which there are.
 
 use artifact::ArtifactId;
 use axum::{
@@ -37,6 +37,24 @@ pub(crate) async fn declare(State(app): State<App>, PathOf(id): PathOf<String>, 
     // From here on the trigger holds the inputs.
     drop((received.permits, fetched));
     state(&app, &id).await
+}
+
+/// `GET /v1/triggers`
+pub(crate) async fn list(State(app): State<App>) -> Answer {
+    let limits = app.runner.config();
+    let shown = app.runner.triggers().into_iter().map(|trigger| {
+        let since = u64::try_from(trigger.since.as_millis()).unwrap_or(u64::MAX);
+        json!({"id": trigger.id.as_str(), "state": trigger.state, "sinceMs": since})
+    });
+    let triggers: Vec<Value> = shown.collect();
+    let load = app.runner.load();
+    Ok(Json(json!({
+        "triggers": triggers,
+        "sandboxes": load.sandboxes,
+        "mostSandboxes": limits.sandboxes,
+        "mostTriggers": limits.triggers,
+    }))
+    .into_response())
 }
 
 /// `GET /v1/triggers/{id}`

@@ -158,7 +158,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_gives_its_place_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_hangs_up_ends_its_call() {
-    let app = TestApp::new();
+    let app = TestApp::with(|settings| settings.runner.abandoned = Duration::ZERO);
     for accept in ["application/json", "text/event-stream"] {
         let mut connections = Connections::new(&app);
         let mut client = connections.open(64 * 1024);

@@ -115,7 +115,7 @@ async fn a_call_without_an_answer_is_an_error_event_and_no_finish() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_goes_away_ends_its_calls() {
-    let app = TestApp::new();
+    let app = TestApp::with(|settings| settings.runner.abandoned = Duration::ZERO);
     let long = Program::new().sleep(Duration::from_secs(200));
     let response = events(app.run("t", "c1", &long)).begin().await;
     until("the call runs", || app.driver.execs().len() == 1).await;

@@ -353,3 +353,31 @@ async fn an_ended_trigger_is_gone_and_ending_is_idempotent() {
     app.get("/v1/triggers/never-seen").refused(404, "Not Found", "NOT_FOUND", detail, none.clone()).await;
     app.get("/v1/triggers/never-seen/events").refused(404, "Not Found", "NOT_FOUND", detail, none).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn those_that_have_not_ended_are_listed() {
+    let app = TestApp::new();
+    let listed = async || app.get("/v1/triggers").value().await;
+    assert_eq!(
+        listed().await,
+        json!({"triggers": [], "sandboxes": 0, "mostSandboxes": 64, "mostTriggers": 10_000})
+    );
+    app.put("/v1/triggers/b", &json!({})).value().await;
+    for trigger in ["a", "c"] {
+        app.run(trigger, "c1", &Program::new()).value().await;
+    }
+    app.ask(Method::DELETE, "/v1/triggers/c").send().await;
+    tokio::time::advance(std::time::Duration::from_millis(1500)).await;
+    let seen = listed().await;
+    assert_eq!(seen["sandboxes"], 1);
+    let told: Vec<(&str, &str, bool)> = seen["triggers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let since = one["sinceMs"].as_u64().unwrap() >= 1500;
+            (one["id"].as_str().unwrap(), one["state"].as_str().unwrap(), since)
+        })
+        .collect();
+    assert_eq!(told, [("a", "ready", true), ("b", "idle", true)]);
+}

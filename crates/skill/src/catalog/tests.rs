@@ -49,6 +49,7 @@ impl Place {
         let mut names: Vec<String> = fs::read_dir(self.uploads())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != LOCK)
             .collect();
         names.sort();
         names

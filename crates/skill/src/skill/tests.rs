@@ -198,6 +198,31 @@ fn a_file_that_became_a_link_out_is_not_read() {
 }
 
 #[test]
+fn a_snapshot_is_one_version_whatever_becomes_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("qr-code");
+    fs::create_dir_all(root.join("scripts")).unwrap();
+    fs::write(root.join("SKILL.md"), HEAD).unwrap();
+    for (name, size) in [("empty", 0), ("block", 512), ("long", 513), ("large", 100_000)] {
+        fs::write(root.join(name), "x".repeat(size)).unwrap();
+    }
+    fs::write(root.join("scripts/run.py"), "print(1)\n").unwrap();
+    let skill = Skill::load(&root).unwrap();
+    let (digest, tar) = (skill.digest().unwrap(), skill.tar().unwrap());
+    let snapshot = Skill::load(&root).unwrap().snapshot().unwrap();
+    fs::write(root.join("scripts/run.py"), "print(2)\n").unwrap();
+    fs::remove_file(root.join("block")).unwrap();
+    assert_eq!(snapshot.read_text("scripts/run.py").unwrap(), "print(1)\n");
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!((snapshot.digest().unwrap(), snapshot.tar().unwrap()), (digest, tar));
+    for (name, size) in [("empty", 0), ("block", 512), ("long", 513), ("large", 100_000)] {
+        assert_eq!(snapshot.read(name).unwrap(), "x".repeat(size).into_bytes(), "{name}");
+    }
+    assert_eq!((snapshot.files(), snapshot.scripts()), (skill.files(), skill.scripts()));
+    assert!(Skill::load(&root).is_err() && skill.snapshot().is_err());
+}
+
+#[test]
 fn the_tar_is_complete_and_plain() {
     let long = format!("assets/{}/{}.txt", "d".repeat(120), "f".repeat(200));
     let skill = Skill::from_files([
