@@ -9,13 +9,18 @@ use std::fmt::Write as _;
 const LONGEST: usize = 512;
 
 /// The name as it may be shown: invalid bytes as `\xff`, control, bidirectional and invisible characters as `\u{202e}`, a
-/// backslash doubled, so that two names never look the same. Letters are not normalized.
+/// backslash doubled, so that two names never look the same. Letters are not normalized, and joiners stay where a script or
+/// an emoji is written with them.
 #[must_use]
 pub fn display_name(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
-        for character in chunk.valid().chars() {
+        let (mut before, mut rest) = (None, chunk.valid().chars());
+        while let Some(character) = rest.next() {
+            let joins = joins(before, character, rest.clone().next());
+            before = Some(character);
             match character {
+                joiner if joins => out.push(joiner),
                 '\\' => out.push_str("\\\\"),
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
@@ -37,17 +42,42 @@ pub fn display_name(name: &[u8]) -> String {
 #[must_use]
 pub fn file_name(display_name: &str) -> String {
     let last = display_name.rsplit('/').next().unwrap_or_default();
-    let clean: String = last
-        .chars()
-        .map(|character| match character {
+    let (mut before, mut rest, mut clean) = (None, last.chars(), String::with_capacity(last.len()));
+    while let Some(character) = rest.next() {
+        let joins = joins(before, character, rest.clone().next());
+        before = Some(character);
+        clean.push(match character {
             '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
-            hidden if is_hidden(hidden) => '_',
+            hidden if is_hidden(hidden) && !joins => '_',
             shown => shown,
-        })
-        .collect();
+        });
+    }
     // A leading dot would hide the file, a name of dots only would be a directory.
     let clean = clean.trim_start_matches('.').trim();
     if clean.is_empty() { "file".to_owned() } else { shorten_to(clean.to_owned(), 120) }
+}
+
+/// Whether this is a joiner or non-joiner between two characters that are written with one: Persian words, Sinhala and other
+/// Indic letters, families of emoji. Between others it would only make two names look the same.
+fn joins(before: Option<char>, character: char, after: Option<char>) -> bool {
+    let is_joined = |side: Option<char>| {
+        side.is_some_and(|side| {
+            matches!(
+                side,
+                '\u{600}'..='\u{8ff}'         // Arabic, Syriac, N'Ko and their like
+                | '\u{900}'..='\u{dff}'       // Indic scripts, Sinhala
+                | '\u{1000}'..='\u{109f}'     // Myanmar
+                | '\u{1780}'..='\u{17ff}'     // Khmer
+                | '\u{1820}'..='\u{18aa}'     // Mongolian
+                | '\u{2190}'..='\u{2bff}'     // arrows, signs, older emoji
+                | '\u{fe0f}'                  // the emoji form of the character before
+                | '\u{fb50}'..='\u{fdff}'
+                | '\u{fe70}'..='\u{fefc}'
+                | '\u{1f000}'..='\u{1faff}'   // emoji
+            ) && !is_hidden(side)
+        })
+    };
+    matches!(character, '\u{200c}' | '\u{200d}') && is_joined(before) && is_joined(after)
 }
 
 /// Characters that show nothing, or change how others are shown.
@@ -102,8 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_written_with_joiners_stay() {
+        for name in [
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}.txt",
+            "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}.png",
+            "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}.png",
+            "\u{2764}\u{fe0f}\u{200d}\u{1f525}.png",
+        ] {
+            assert_eq!((display_name(name.as_bytes()).as_str(), file_name(name).as_str()), (name, name));
+        }
+    }
+
+    #[test]
     fn tricks_become_visible() {
-        let cases: [(&[u8], &str); 7] = [
+        let cases: [(&[u8], &str); 10] = [
+            ("a\u{200d}b".as_bytes(), r"a\u{200d}b"),
+            ("\u{645}\u{200c}".as_bytes(), "\u{645}\\u{200c}"),
+            ("\u{645}\u{200c}\u{200c}\u{645}".as_bytes(), "\u{645}\\u{200c}\\u{200c}\u{645}"),
             (b"a\nb\x1b[31m.txt", r"a\nb\u{1b}[31m.txt"),
             ("photo\u{202e}gnp.exe".as_bytes(), r"photo\u{202e}gnp.exe"),
             ("a\u{200b}b".as_bytes(), r"a\u{200b}b"),
@@ -144,7 +189,8 @@ mod tests {
             || prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'x'), Just(b'f')], 0..24);
         proptest!(|(a in bytes(), b in bytes())| {
             let (shown_a, shown_b) = (display_name(&a), display_name(&b));
-            prop_assert!(!shown_a.chars().any(is_hidden));
+            let is_trick = |shown| is_hidden(shown) && !matches!(shown, '\u{200c}' | '\u{200d}');
+            prop_assert!(!shown_a.chars().any(is_trick));
             prop_assert_eq!(a == b, shown_a == shown_b);
             let download = file_name(&shown_a);
             prop_assert!(!download.contains(['/', '\\', '"']) && !download.is_empty());

@@ -23,8 +23,6 @@ impl Exit {
     pub(crate) const NO_SCRIPT: Self = Self(127);
     /// Ctrl-C: 128 and the number of SIGINT.
     pub(crate) const INTERRUPTED: Self = Self(130);
-    /// The program was killed because it ran out of memory.
-    pub(crate) const OUT_OF_MEMORY: Self = Self(137);
     /// Whoever read our standard output went away: 128 and the number of SIGPIPE.
     pub(crate) const BROKEN_PIPE: Self = Self(141);
 

@@ -11,8 +11,8 @@ use sandbox::MemoryUse;
 
 use crate::groups::{Directory, Groups};
 
-/// Longest wait for the daemon's word.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the daemon's next word.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The files of one memory controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +42,27 @@ impl Counters {
     }
 }
 
-/// How often the kernel killed for memory since a container was made, as far as the daemon was told.
-pub(crate) async fn told_by_daemon(docker: Docker, container: String, since: u64) -> MemoryUse {
+/// How often the kernel killed for memory since a container was made, as far as the daemon is told until `late` from now.
+pub(crate) async fn told_by_daemon(
+    docker: Docker,
+    container: String,
+    since: u64,
+    late: Duration,
+) -> MemoryUse {
     let filters = std::collections::HashMap::from([
         ("container".to_owned(), vec![container]),
         ("event".to_owned(), vec!["oom".to_owned()]),
     ]);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(since, |time| time.as_secs() + 1);
-    let options = EventsOptionsBuilder::default()
-        .since(&since.to_string())
-        .until(&now.to_string())
-        .filters(&filters)
-        .build();
-    // It ends by itself once `until` has come.
-    let count = docker.events(Some(options)).take_while(|event| std::future::ready(event.is_ok())).count();
-    let oom_kills = tokio::time::timeout(PATIENCE, count).await.unwrap_or(0);
-    MemoryUse { oom_kills: oom_kills as u64, peak_bytes: None }
+    // With a fraction, so that nobody waits for the end of a second: this is asked after every program.
+    let until = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default() + late;
+    let until = format!("{}.{:09}", until.as_secs(), until.subsec_nanos());
+    let options =
+        EventsOptionsBuilder::default().since(&since.to_string()).until(&until).filters(&filters).build();
+    // It ends by itself once `until` has come, by the daemon's clock; where that is behind ours, once nothing comes.
+    let mut events = std::pin::pin!(docker.events(Some(options)));
+    let mut oom_kills = 0;
+    while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE, events.next()).await {
+        oom_kills += 1;
+    }
+    MemoryUse { oom_kills, peak_bytes: None }
 }

@@ -372,14 +372,14 @@ impl fmt::Debug for DockerHandle {
 
 #[async_trait]
 impl Handle for DockerHandle {
-    fn memory(&self) -> PendingMemory {
+    fn memory(&self, late: Duration) -> PendingMemory {
         // Files of the kernel are read at once, so that the counts are of this moment.
         if let Some(memory) = self.counters.as_ref().and_then(Counters::read) {
             return Box::pin(std::future::ready(Ok(memory)));
         }
         let Some(hold) = &self.hold else { return Box::pin(std::future::ready(Ok(Default::default()))) };
         let (docker, name, since) = (hold.daemon().docker.clone(), hold.name().to_owned(), self.since);
-        Box::pin(async move { Ok(counters::told_by_daemon(docker, name, since).await) })
+        Box::pin(async move { Ok(counters::told_by_daemon(docker, name, since, late).await) })
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), DriverError> {

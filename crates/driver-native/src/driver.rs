@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sandbox::{
@@ -241,7 +242,7 @@ impl fmt::Debug for NativeHandle {
 
 #[async_trait]
 impl Handle for NativeHandle {
-    fn memory(&self) -> PendingMemory {
+    fn memory(&self, _: Duration) -> PendingMemory {
         let asked = self.link.ask_memory(self.number);
         Box::pin(async move { asked?.await.map_err(|_| link::launcher_gone()) })
     }

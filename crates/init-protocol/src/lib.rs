@@ -30,7 +30,7 @@ pub use crate::text::{CappedText, CappedTextEnd, LossyText};
 
 /// Version of the protocol, exchanged in [`ToInit::Hello`] and [`FromInit::Ready`]. Both ends come from one
 /// executable, so there is no negotiation: unequal versions end the sandbox.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Longest frame in bytes, without its length field: one chunk and its head.
 pub const MAX_FRAME: usize = CHUNK + 1024;

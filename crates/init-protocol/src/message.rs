@@ -39,9 +39,11 @@ pub enum ToInit {
         /// Most bytes to send.
         limit: u64,
     },
-    /// List everything below [`Setup::output`]. Answer: [`FromInit::Entries`] as often as needed, then
+    /// List everything below a directory. Answer: [`FromInit::Entries`] as often as needed, then
     /// [`FromInit::Listed`].
-    ListOutput {
+    List {
+        /// One of [`Setup::writable`].
+        directory: String,
         /// Stop after so many entries.
         max_entries: u32,
     },
@@ -151,7 +153,7 @@ pub enum FromInit {
         /// How many bytes of it follow as data frames, unless it shrinks meanwhile: then a `Failed` ends it.
         sending: u64,
     },
-    /// Some entries of the output directory.
+    /// Some entries of the directory that is listed.
     Entries(Vec<Entry>),
     /// The listing is complete.
     Listed {
@@ -171,6 +173,8 @@ pub enum FromInit {
         termination: Termination,
         /// What it used.
         usage: Usage,
+        /// Processes that were still there when the program itself had ended by itself, and were killed then.
+        swept: u32,
     },
 }
 
@@ -199,10 +203,10 @@ pub enum FailKind {
     Other,
 }
 
-/// An entry below the output directory.
+/// An entry below the directory that is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Path relative to the output directory; any bytes but NUL.
+    /// Path relative to that directory; any bytes but NUL.
     pub path: Vec<u8>,
     /// What it is.
     pub kind: EntryKind,

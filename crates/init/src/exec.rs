@@ -50,13 +50,13 @@ pub(crate) fn run(stream: &mut Stream, sandbox: &Sandbox, request: u32, exec: &E
         Err(failure) => return stream.answer(request, &failure.into_message()),
     };
     match running.supervise(stream, sandbox, request)? {
-        Ok((termination, peak_rss_bytes)) => {
+        Ok(Ended { termination, peak_rss_bytes, swept }) => {
             let usage = Usage {
                 wall_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
                 cpu_us: sys::children_cpu_us().saturating_sub(cpu_before),
                 peak_rss_bytes,
             };
-            stream.answer(request, &FromInit::Exited { termination, usage })
+            stream.answer(request, &FromInit::Exited { termination, usage, swept })
         }
         Err(failure) => stream.answer(request, &failure.into_message()),
     }
@@ -151,6 +151,13 @@ fn program(sandbox: &Sandbox, exec: &Exec) -> Result<Program, Failure> {
     })
 }
 
+/// How it went, once nothing is left of it.
+struct Ended {
+    termination: Termination,
+    peak_rss_bytes: u64,
+    swept: u32,
+}
+
 enum Phase {
     Running { until: Instant },
     Terminating { until: Instant },
@@ -178,7 +185,7 @@ impl Running {
         stream: &mut Stream,
         sandbox: &Sandbox,
         request: u32,
-    ) -> io::Result<Result<(Termination, u64), Failure>> {
+    ) -> io::Result<Result<Ended, Failure>> {
         // A request may have arrived together with this one; polling would not show it.
         self.take_buffered(stream, request)?;
         let status = loop {
@@ -191,8 +198,10 @@ impl Running {
         };
         // No process may outlive the call: what was saved belongs to exactly one call, and nothing runs in between.
         sys::signal_all(libc::SIGKILL);
+        let mut swept = 0;
         while let Some(ended) = sys::reap(true) {
             self.peak_rss_bytes = self.peak_rss_bytes.max(ended.peak_rss_bytes);
+            swept += u32::from(ended.status == Err(libc::SIGKILL));
         }
         if let Some(report) = self.report.take() {
             self.failed = read_report(&report);
@@ -213,7 +222,10 @@ impl Running {
                 Err(signal) => Termination::Signaled(signal),
             }
         };
-        Ok(Ok((termination, self.peak_rss_bytes)))
+        // What was ended together with the program was not left behind by it.
+        let by_itself = matches!(termination, Termination::Exited(_) | Termination::Signaled(_));
+        let swept = if by_itself { swept } else { 0 };
+        Ok(Ok(Ended { termination, peak_rss_bytes: self.peak_rss_bytes, swept }))
     }
 
     /// Waits for the next thing to happen and handles what concerns the streams.

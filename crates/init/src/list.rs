@@ -1,4 +1,4 @@
-//! Listing of the output directory.
+//! Listing of a directory that programs write to.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,9 +18,17 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 /// Estimate of what an entry takes beside its path.
 const ENTRY_BYTES: usize = 64;
 
-/// Answers a `ListOutput`.
-pub(crate) fn list(stream: &mut Stream, setup: &Setup, request: u32, max_entries: u32) -> io::Result<()> {
-    let root = match open_directory(&setup.output) {
+/// Answers a `List`.
+pub(crate) fn list(
+    stream: &mut Stream,
+    setup: &Setup,
+    request: u32,
+    directory: &str,
+    max_entries: u32,
+) -> io::Result<()> {
+    let allowed = setup.writable.iter().any(|writable| writable == directory);
+    let outside = || Failure::new(FailKind::OutsideAllowed, "this directory is not listed");
+    let root = match allowed.then(|| open_directory(directory)).unwrap_or_else(|| Err(outside())) {
         Ok(root) => root,
         Err(failure) => return stream.answer(request, &failure.into_message()),
     };
@@ -75,7 +83,7 @@ fn walk(root: &OwnedFd, listing: &mut Listing<'_>) -> Result<(), Stop> {
         let opened = if depth > MAX_DEPTH { None } else { open(root, &prefix) };
         let Some((fd, dir)) = opened else {
             if prefix.is_empty() {
-                return Err(Stop::Root(Failure::new(FailKind::Other, "the output directory cannot be read")));
+                return Err(Stop::Root(Failure::new(FailKind::Other, "the directory cannot be read")));
             }
             listing.add(unreadable(prefix))?;
             continue;

@@ -38,8 +38,8 @@ pub(crate) fn serve(mut stream: Stream) -> io::Result<()> {
                 let result = files::read(&mut stream, &sandbox.setup, request, &path, offset, limit)?;
                 answer(&mut stream, request, result)?;
             }
-            ToInit::ListOutput { max_entries } => {
-                list::list(&mut stream, &sandbox.setup, request, max_entries)?;
+            ToInit::List { directory, max_entries } => {
+                list::list(&mut stream, &sandbox.setup, request, &directory, max_entries)?;
             }
             ToInit::Fetch { files } => {
                 files::fetch(&mut stream, &sandbox.setup, request, &files)?;

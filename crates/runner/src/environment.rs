@@ -9,7 +9,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ///
 /// `HOME` is scratch space and not the workspace: what tools drop in a home directory is not the user's work.
 /// `MPLCONFIGDIR` would be asked for loudly by matplotlib, where the home directory has no `.config`.
-const FIXED: [(&str, &str); 12] = [
+///
+/// Installers find no network, so they are told to fail at once instead of trying again for a minute.
+const FIXED: [(&str, &str); 19] = [
     ("PATH", PATH),
     ("HOME", layout::TMP),
     ("TMPDIR", layout::TMP),
@@ -22,6 +24,13 @@ const FIXED: [(&str, &str); 12] = [
     ("MPLBACKEND", "Agg"),
     ("MPLCONFIGDIR", "/tmp/matplotlib"),
     ("XDG_CACHE_HOME", "/tmp/.cache"),
+    ("PIP_RETRIES", "0"),
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("UV_OFFLINE", "1"),
+    ("npm_config_offline", "true"),
+    ("npm_config_fetch_retries", "0"),
+    ("npm_config_update_notifier", "false"),
 ];
 
 /// Names that a caller may not set, since our promises hang on them. The rest of ours it may change.

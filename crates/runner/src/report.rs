@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{MemoryUse, SandboxId, StreamKind, Termination, Usage};
+use sandbox::{OutOfMemory, SandboxId, StreamKind, Termination, Usage};
 use serde::Serialize;
 use tool::{Answer, OutputFile, ToolName};
 
@@ -57,12 +57,12 @@ pub struct SandboxReport {
 pub struct ProgramReport {
     /// How it ended.
     pub termination: Termination,
-    /// As the result has it: 124 after a timeout, 137 when out of memory.
+    /// As the result has it: 124 after a timeout, 128 and the number of the signal that killed it.
     pub exit_code: i32,
     /// What it used.
     pub usage: Usage,
-    /// The memory controller's counts, where it ran out of memory.
-    pub out_of_memory: Option<MemoryUse>,
+    /// What the kernel killed for memory meanwhile: the program itself, or a process of it.
+    pub out_of_memory: Option<OutOfMemory>,
 }
 
 /// What the state of a trigger is. Shown by `GET /v1/triggers/{id}`.

@@ -2,5 +2,6 @@
 
 pub(crate) mod code;
 pub(crate) mod file;
+mod own_files;
 pub(crate) mod program;
 pub(crate) mod skill;

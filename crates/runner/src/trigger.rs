@@ -44,7 +44,7 @@ use tool::{ToolCall, ToolError, answer};
 
 pub(crate) use self::{
     call::{Job, Stop},
-    lease::{Lease, Reason, acquire},
+    lease::{Lease, Reason, acquire, skill_directory},
     message::{Incoming, Message},
     plan::Plan,
 };

@@ -1,6 +1,5 @@
 //! The hold on one living sandbox: [`Sandbox`].
 
-use std::fmt;
 use std::time::Duration;
 
 use init_protocol::{Exec, FailKind, FetchFile, FromInit, Kind, Owner, Setup, StreamKind, ToInit, VERSION};
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{Answer, Connection};
 use crate::{
     CappedStream, Driver, DriverError, ExecOutcome, ExecRequest, Fetch, FileError, FileRange, Handle,
-    MemoryUse, OutputListing, PendingMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
+    Listing, OutOfMemory, SandboxPath, SandboxSpec, Termination, Usage, layout,
 };
 
 /// How much longer than a program's own limits the runner waits for init's word before it gives the sandbox up. Init
@@ -26,6 +25,12 @@ const WHOLE_ANSWER: Duration = Duration::from_secs(60);
 
 /// Time after the end of its lifetime that a sandbox still has, for handing out what was saved.
 const LIFETIME_MARGIN: Duration = Duration::from_secs(30);
+
+/// How late a driver may be told of a kill for memory, where somebody else counts. Nearly all programs succeed, and none of
+/// those shall wait long for news that do not come.
+const LATE_AFTER_SUCCESS: Duration = Duration::from_millis(50);
+/// The same after a program that failed, which is worth some patience.
+const LATE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Most entries in one answer to a listing, so that a flood of frames is noticed.
 const MAX_LISTING: usize = 1_000_000;
@@ -69,23 +74,8 @@ pub struct Sandbox {
     handle: Box<dyn Handle>,
     driver: &'static str,
     ends: Instant,
-    kills: Kills,
-}
-
-/// How many kills for memory were there before the next program.
-enum Kills {
-    Known(u64),
-    /// Asked after a program that ended well, which nobody waits for unless a later one does not.
-    Asked(PendingMemory),
-}
-
-impl fmt::Debug for Kills {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(count) => formatter.debug_tuple("Known").field(count).finish(),
-            Self::Asked(_) => formatter.write_str("Asked"),
-        }
-    }
+    /// Kills for memory before the next program.
+    kills: u64,
 }
 
 impl Sandbox {
@@ -127,7 +117,7 @@ impl Sandbox {
             }
             return Err(error);
         }
-        Ok(Self { connection, handle: created.handle, driver: name, ends, kills: Kills::Known(0) })
+        Ok(Self { connection, handle: created.handle, driver: name, ends, kills: 0 })
     }
 
     /// Time left of its lifetime.
@@ -209,10 +199,23 @@ impl Sandbox {
     ///
     /// # Errors
     /// The sandbox broke down.
-    pub async fn list_output(&mut self, max_entries: u32) -> Result<OutputListing, SandboxError> {
+    pub async fn list_output(&mut self, max_entries: u32) -> Result<Listing, SandboxError> {
+        self.list(layout::OUTPUT, max_entries).await
+    }
+
+    /// Lists what is below `/workspace`, at most so many entries.
+    ///
+    /// # Errors
+    /// The sandbox broke down.
+    pub async fn list_workspace(&mut self, max_entries: u32) -> Result<Listing, SandboxError> {
+        self.list(layout::WORKSPACE, max_entries).await
+    }
+
+    async fn list(&mut self, directory: &str, max_entries: u32) -> Result<Listing, SandboxError> {
         let deadline = Instant::now() + WHOLE_ANSWER;
-        let request = self.connection.request(&ToInit::ListOutput { max_entries }, None).await?;
-        let mut listing = OutputListing::default();
+        let message = ToInit::List { directory: directory.to_owned(), max_entries };
+        let request = self.connection.request(&message, None).await?;
+        let mut listing = Listing::default();
         let most = MAX_LISTING.min(usize::try_from(max_entries).unwrap_or(usize::MAX));
         loop {
             match self.connection.answer_until(request, deadline).await? {
@@ -285,7 +288,7 @@ impl Sandbox {
         self.connection.begin_answer();
         let mut streams = Streams::default();
         let mut cancelled = false;
-        let (termination, usage) = loop {
+        let (termination, usage, swept) = loop {
             let answer = tokio::select! {
                 answer = self.connection.answer_until(id, give_up) => answer?,
                 () = cancel.cancelled(), if !cancelled => {
@@ -302,7 +305,9 @@ impl Sandbox {
                     streams.add(StreamKind::Stderr, &bytes, request.stream_limit, on_output);
                 }
                 Answer::Message(FromInit::Omitted { stream, characters }) => streams.omit(stream, characters),
-                Answer::Message(FromInit::Exited { termination, usage }) => break (termination, usage),
+                Answer::Message(FromInit::Exited { termination, usage, swept }) => {
+                    break (termination, usage, swept);
+                }
                 Answer::Message(FromInit::Failed { kind, message }) => {
                     self.connection.end_answer();
                     return match kind {
@@ -322,13 +327,10 @@ impl Sandbox {
             init_protocol::Termination::TimedOut => Termination::TimedOut,
             init_protocol::Termination::Killed => Termination::Cancelled,
         };
-        let out_of_memory = if termination == Termination::Exited(0) {
-            // A child of it may have been killed all the same; that must not be counted against the next program.
-            self.kills = Kills::Asked(self.handle.memory());
-            None
-        } else {
-            self.new_kills().await?
-        };
+        // Whatever the exit code: a pipeline, or a pool of workers, may hide that one of its processes was killed.
+        let late =
+            if termination == Termination::Exited(0) { LATE_AFTER_SUCCESS } else { LATE_AFTER_FAILURE };
+        let out_of_memory = self.new_kills(late).await?;
         Ok(ExecOutcome {
             termination,
             stdout: streams.stdout,
@@ -339,6 +341,7 @@ impl Sandbox {
                 peak_rss_bytes: usage.peak_rss_bytes,
             },
             out_of_memory,
+            swept,
         })
     }
 
@@ -353,22 +356,12 @@ impl Sandbox {
     }
 
     /// The memory controller's counts, where it killed something since the last program.
-    async fn new_kills(&mut self) -> Result<Option<MemoryUse>, SandboxError> {
+    async fn new_kills(&mut self, late: Duration) -> Result<Option<OutOfMemory>, SandboxError> {
         let driver = self.driver;
-        let failed = |source| SandboxError::Driver { driver, source };
-        let now = self.handle.memory();
-        let before = match &mut self.kills {
-            Kills::Known(count) => *count,
-            Kills::Asked(pending) => {
-                let before = pending.await.map_err(failed);
-                // Whatever it says, it cannot be asked again.
-                self.kills = Kills::Known(0);
-                before?.oom_kills
-            }
-        };
-        let now = now.await.map_err(failed)?;
-        self.kills = Kills::Known(now.oom_kills);
-        Ok((now.oom_kills > before).then_some(now))
+        let now = self.handle.memory(late).await.map_err(|source| SandboxError::Driver { driver, source })?;
+        let killed = now.oom_kills.saturating_sub(self.kills);
+        self.kills = now.oom_kills;
+        Ok((killed > 0).then_some(OutOfMemory { killed, peak_bytes: now.peak_bytes }))
     }
 }
 
@@ -381,6 +374,7 @@ fn not_started(kind: FailKind, message: String) -> ExecOutcome {
         stderr: CappedStream { head: message + "\n", ..CappedStream::default() },
         usage: Usage::default(),
         out_of_memory: None,
+        swept: 0,
     }
 }
 

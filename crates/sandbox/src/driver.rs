@@ -53,8 +53,9 @@ pub type PendingMemory = Pin<Box<dyn Future<Output = Result<MemoryUse, DriverErr
 #[async_trait]
 pub trait Handle: fmt::Debug + Send + Sync {
     /// What the sandbox's memory controller has counted so far. Asked at once, when this is called: the counts are of
-    /// that moment, however late the future is awaited.
-    fn memory(&self) -> PendingMemory;
+    /// that moment, however late the future is awaited. Where the driver is only told of kills by somebody else, it also
+    /// takes those that it is told of within `late`.
+    fn memory(&self, late: Duration) -> PendingMemory;
 
     /// Kills everything inside and waits until nothing of the sandbox is left. Idempotent with its own end: a
     /// sandbox that already ended is not an error.

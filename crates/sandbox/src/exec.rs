@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::MemoryUse;
-
 /// A program to run.
 #[derive(Clone, Debug)]
 pub struct ExecRequest {
@@ -37,8 +35,19 @@ pub struct ExecOutcome {
     pub stderr: CappedStream,
     /// What it used.
     pub usage: Usage,
-    /// The memory controller's counts, where this program ran out of memory.
-    pub out_of_memory: Option<MemoryUse>,
+    /// What the kernel killed for memory while it ran: the program itself or any process in the sandbox.
+    pub out_of_memory: Option<OutOfMemory>,
+    /// Processes that the program left behind when it ended by itself; they were killed.
+    pub swept: u32,
+}
+
+/// What the kernel killed for memory during one program, whatever that made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// Processes; at least one.
+    pub killed: u64,
+    /// Most bytes that the sandbox has had in use at once, where the kernel keeps count.
+    pub peak_bytes: Option<u64>,
 }
 
 /// How a program ended.

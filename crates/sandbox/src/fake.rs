@@ -229,7 +229,7 @@ struct FakeHandle {
 
 #[async_trait]
 impl Handle for FakeHandle {
-    fn memory(&self) -> PendingMemory {
+    fn memory(&self, _: Duration) -> PendingMemory {
         let counts = self.cell.memory();
         Box::pin(async move { Ok(counts) })
     }

@@ -63,7 +63,7 @@ pub struct FileRange {
 
 /// What is below `/output`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OutputListing {
+pub struct Listing {
     /// The entries, in no order. Paths are relative to `/output`, and data: never trust them.
     pub entries: Vec<Entry>,
     /// Whether there were more entries than asked for.

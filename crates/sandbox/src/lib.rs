@@ -35,7 +35,7 @@ pub use crate::driver::{
     Check, CheckState, Created, Driver, DriverError, DriverErrorKind, Handle, Layer, MemoryUse,
     PendingMemory, Reaped, SandboxId, SandboxSpec, Stream,
 };
-pub use crate::exec::{CappedStream, ExecOutcome, ExecRequest, Termination, Usage};
-pub use crate::files::{Fetch, FetchItem, FileError, FileErrorKind, FileRange, OutputListing};
+pub use crate::exec::{CappedStream, ExecOutcome, ExecRequest, OutOfMemory, Termination, Usage};
+pub use crate::files::{Fetch, FetchItem, FileError, FileErrorKind, FileRange, Listing};
 pub use crate::limits::Limits;
 pub use crate::path::{PathError, SandboxPath};

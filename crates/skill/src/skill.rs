@@ -196,7 +196,8 @@ impl Skill {
     }
 
     /// A tar of all files with their directories, to be put into a sandbox: paths relative to the skill's root, owned by root, modes
-    /// 0644 and 0755, one fixed time; the same skill always gives the same bytes.
+    /// 0644 and 0755, one fixed time; the same skill always gives the same bytes. What begins with `#!` is executable, and
+    /// scripts have the line ends of Unix, whatever the bundle had.
     pub fn tar(&self) -> Result<Vec<u8>, ReadError> {
         let size: u64 = self.files.iter().map(|file| file.size + 1024).sum();
         let mut builder = tar::Builder::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
@@ -208,8 +209,9 @@ impl Skill {
                     append(&mut builder, &mut header, &file.path[..=end], &[])?;
                 }
             }
-            let bytes = self.content.head(&file.path, u64::MAX)?;
-            let mode = if file.executable { 0o755 } else { 0o644 };
+            let bytes = unix_lines(&file.path, self.content.head(&file.path, u64::MAX)?);
+            // Bundles made elsewhere have lost their modes, and a script that calls another one by its name needs them.
+            let mode = if file.executable || bytes.starts_with(SHEBANG) { 0o755 } else { 0o644 };
             let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             let mut header = tar_header(tar::EntryType::Regular, size, mode);
             append(&mut builder, &mut header, &file.path, &bytes)?;
@@ -229,6 +231,27 @@ impl Skill {
             Content::Memory(_) => None,
         }
     }
+}
+
+/// What a file begins with that says what runs it.
+const SHEBANG: &[u8] = b"#!";
+
+/// A script with the line ends of Unix: with those of Windows, bash and the kernel take the `\r` for a part of the last
+/// word of each line. Other files stay as they are.
+fn unix_lines(path: &str, bytes: Vec<u8>) -> Vec<u8> {
+    let is_script = bytes.starts_with(SHEBANG) || path.ends_with(".sh") || path.ends_with(".bash");
+    let first_end = bytes.iter().position(|byte| *byte == b'\n');
+    let is_of_windows = first_end.is_some_and(|end| bytes[..end].ends_with(b"\r"));
+    if !is_script || !is_of_windows {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    for (index, byte) in bytes.iter().enumerate() {
+        if *byte != b'\r' || bytes.get(index + 1) != Some(&b'\n') {
+            out.push(*byte);
+        }
+    }
+    out
 }
 
 fn tar_header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {

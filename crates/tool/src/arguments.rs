@@ -1,9 +1,9 @@
 //! Arguments of the six tools: from any JSON to a type per tool, or to a sentence that shows the right form.
 //!
 //! Read by hand against the table of [`crate::parameters`], not by serde: its messages are not written for a model,
-//! and all problems are to be named at once, so that one retry is enough. Liberal in two places only: `args` may be
-//! one string (split as a shell does), and a `null` where a parameter is optional counts as absent, since some
-//! providers make models fill in every parameter.
+//! and all problems are to be named at once, so that one retry is enough. Liberal where the meaning is plain: `args`
+//! may be one string (a JSON list as text, else split as a shell does), numbers and booleans in it become text, and a
+//! `null` where a parameter is optional counts as absent, since some providers make models fill in every parameter.
 
 use std::time::Duration;
 
@@ -282,9 +282,13 @@ impl<'a> Reader<'a> {
 
     fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
         let (value, kind) = self.member(name)?;
+        // A list that was encoded twice is a list: split as a shell does, it would be brackets and commas.
+        let twice = value.as_str().filter(|text| text.trim_start().starts_with('['));
+        let twice = twice.and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
         let strings = match value {
+            Value::String(_) if twice.is_some() => texts(twice.unwrap_or_default().iter()),
             Value::String(line) => match shell_words::split(line) {
-                Ok(words) => words,
+                Ok(words) => Some(words),
                 Err(_) => {
                     self.problems.push(format!(
                         "{name} has a quote that is not closed; give an array of strings, for example [\"--size\", \"10\"]"
@@ -292,18 +296,11 @@ impl<'a> Reader<'a> {
                     return None;
                 }
             },
-            Value::Array(items) => {
-                let strings: Option<Vec<String>> =
-                    items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-                match strings {
-                    Some(strings) => strings,
-                    None => return self.wrong(name, kind),
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-                return self.wrong(name, kind);
-            }
+            Value::Array(items) => texts(items.iter()),
+            Value::Bool(_) | Value::Number(_) => texts(std::iter::once(value)),
+            Value::Null | Value::Object(_) => None,
         };
+        let Some(strings) = strings else { return self.wrong(name, kind) };
         for string in &strings {
             self.no_nul(name, string)?;
         }
@@ -342,6 +339,17 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Each value as one command line argument; `None` where one is a list, an object or null.
+fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Option<Vec<String>> {
+    values
+        .map(|value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        })
+        .collect()
 }
 
 fn unknown(members: &Map<String, Value>, parameters: &[Parameter], problems: &mut Vec<String>) {

@@ -14,6 +14,8 @@ use crate::{
 pub struct Observed<'a> {
     /// How it ended.
     pub ending: Ending,
+    /// What the kernel killed for memory meanwhile.
+    pub memory: Option<MemoryKills>,
     /// Its standard error, as the result has it.
     pub stderr: &'a str,
     /// Packages beyond the standard libraries that the sandbox has; empty where that is not known.
@@ -25,8 +27,10 @@ pub struct Observed<'a> {
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// By itself or by a signal, with this code.
+    /// By itself, with this code.
     Exited(i32),
+    /// By this signal.
+    Signaled(i32),
     /// The call's time was over.
     TimedOut {
         /// How long the call was allowed to be.
@@ -37,24 +41,33 @@ pub enum Ending {
         /// How long the sandbox was allowed to live.
         limit: Duration,
     },
-    /// The kernel killed it for memory.
-    OutOfMemory {
-        /// Bytes that it could have.
-        limit: u64,
-        /// Most bytes that it had, where that is known.
-        peak: Option<u64>,
-    },
+}
+
+/// What the kernel killed for memory while a program ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryKills {
+    /// Processes; at least one.
+    pub killed: u64,
+    /// Bytes that the sandbox may have.
+    pub limit: u64,
+    /// Most bytes that it had, where that is known.
+    pub peak: Option<u64>,
 }
 
 /// The hint for a failure; `None` for success, and for failures that explain themselves.
 #[must_use]
 pub fn hint(observed: &Observed<'_>) -> Option<String> {
+    if let Some(memory) = observed.memory {
+        return Some(out_of_memory(memory, observed.ending));
+    }
     match observed.ending {
         Ending::Exited(0) => None,
-        Ending::Exited(_) => missing_package(observed)
+        Ending::Exited(_) | Ending::Signaled(_) => missing_package(observed)
             .or_else(|| missing_command(observed.stderr))
             .or_else(|| network(observed))
-            .or_else(|| file_system(observed.stderr)),
+            .or_else(|| file_system(observed.stderr))
+            .or_else(|| questions(observed.stderr))
+            .or_else(|| signal(observed.ending)),
         Ending::TimedOut { limit } => Some(format!(
             "The call was stopped after {}. Ask for a longer timeout if there is time left, or split the work. What was \
              saved in /output until then is kept.",
@@ -65,25 +78,53 @@ pub fn hint(observed: &Observed<'_>) -> Option<String> {
              into smaller steps; the next call gets a fresh sandbox.",
             seconds(limit)
         )),
-        Ending::OutOfMemory { limit, peak } => {
-            let peak = peak.map(|peak| format!(" (peak {})", size(peak))).unwrap_or_default();
-            Some(format!(
-                "The program ran out of memory: the limit is {}{peak}. Process the data in smaller pieces.",
-                size(limit)
-            ))
-        }
     }
+}
+
+/// Said whatever the exit code: a pipeline or a pool of workers hides that one of its processes was killed.
+fn out_of_memory(memory: MemoryKills, ending: Ending) -> String {
+    const SIGKILL: i32 = 9;
+    let peak = memory.peak.map(|peak| format!(" (peak {})", size(peak))).unwrap_or_default();
+    let limit = format!("the limit is {}{peak}", size(memory.limit));
+    if ending == Ending::Signaled(SIGKILL) {
+        return format!("The program ran out of memory: {limit}. Process the data in smaller pieces.");
+    }
+    let who = match memory.killed {
+        1 => "A process that the program had started was killed".to_owned(),
+        more => format!("{more} processes that the program had started were killed"),
+    };
+    let so = match ending {
+        Ending::Exited(0) => {
+            " The exit code is 0 all the same, so what it printed and saved may not be complete."
+        }
+        Ending::TimedOut { .. } | Ending::SandboxTimeOver { .. } => {
+            " What was left waited until the time was over; a longer timeout would not help."
+        }
+        Ending::Exited(_) | Ending::Signaled(_) => "",
+    };
+    format!(
+        "{who}, since the sandbox ran out of memory: {limit}, for all processes together.{so} Process the data in smaller \
+         pieces, or with fewer processes at once."
+    )
 }
 
 /// Whether a hint would name the packages that there are. Asked first, since finding out takes a request.
 #[must_use]
 pub fn names_packages(ending: Ending, stderr: &str) -> bool {
     matches!(ending, Ending::Exited(code) if code != 0)
+        && !stderr.contains("No module named 'encodings'")
         && (missing_python(stderr).is_some() || missing_npm(stderr).is_some())
 }
 
 fn missing_package(observed: &Observed<'_>) -> Option<String> {
     let there = observed.packages;
+    if observed.stderr.contains("No module named 'encodings'") {
+        return Some(
+            "Python does not find its own standard library. The variables PYTHONHOME and PYTHONPATH decide where it looks: \
+             do not set them."
+                .to_owned(),
+        );
+    }
     let (what, packages, standard) = if let Some(module) = missing_python(observed.stderr) {
         let package = package_of(module).map(|package| format!(" (package {package})")).unwrap_or_default();
         (format!("The Python module {}{package}", quoted(module)), &there.python, "the standard library")
@@ -150,15 +191,25 @@ fn missing_command(stderr: &str) -> Option<String> {
         let name = before.rsplit(": ").next()?.trim();
         (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
     })?;
-    Some(format!(
-        "The command {} is not in the sandbox, and nothing can be installed at run time. Do it in Python or with the commands \
-         that are there.",
-        quoted(command)
-    ))
+    let shown = quoted(command);
+    Some(match command {
+        "python" | "python2" => format!("The command {shown} is not in the sandbox; use python3."),
+        "pip" | "pip3" | "uv" | "uvx" | "pipx" | "conda" | "poetry" | "npm" | "npx" | "yarn" | "pnpm"
+        | "apt" | "apt-get" | "apk" | "yum" | "dnf" | "brew" => format!(
+            "The command {shown} is not in the sandbox, which has no network: nothing can be installed at run time. Run \
+             scripts with python3, bash or node, and use what is there."
+        ),
+        "sudo" | "su" => format!(
+            "The command {shown} is not in the sandbox; programs run as an ordinary user. Leave it out."
+        ),
+        _ => format!(
+            "The command {shown} is not in the sandbox. Do it in Python or with the commands that are there."
+        ),
+    })
 }
 
 fn network(observed: &Observed<'_>) -> Option<String> {
-    const SIGNS: [&str; 9] = [
+    const SIGNS: [&str; 17] = [
         "Temporary failure in name resolution",
         "Name or service not known",
         "No address associated with hostname",
@@ -168,6 +219,19 @@ fn network(observed: &Observed<'_>) -> Option<String> {
         "unable to resolve host address",
         "NameResolutionError",
         "ENETUNREACH",
+        // Node.
+        "EAI_AGAIN",
+        "ENOTFOUND",
+        // npm that was told to stay offline.
+        "ENOTCACHED",
+        // pip, which does not say why it found nothing.
+        "No matching distribution found for",
+        // uv that was told to stay offline.
+        "network connectivity is disabled",
+        // apt.
+        "Temporary failure resolving",
+        "Unable to locate package",
+        "List directory /var/lib/apt/lists/partial is missing",
     ];
     if !SIGNS.iter().any(|sign| observed.stderr.contains(sign)) {
         return None;
@@ -190,6 +254,40 @@ fn file_system(stderr: &str) -> Option<String> {
     })
 }
 
+fn questions(stderr: &str) -> Option<String> {
+    stderr.contains("EOFError: EOF when reading a line").then(|| {
+        "Nobody answers questions here: standard input is empty. Put the values into the code, or give a script its input or \
+         arguments."
+            .to_owned()
+    })
+}
+
+/// What a signal means. A shell passes on that of its last program as 128 and its number.
+fn signal(ending: Ending) -> Option<String> {
+    let number = match ending {
+        Ending::Signaled(number) => number,
+        Ending::Exited(code) if matches!(code, 132 | 134 | 135 | 136 | 139 | 153 | 159) => code - 128,
+        Ending::Exited(_) | Ending::TimedOut { .. } | Ending::SandboxTimeOver { .. } => return None,
+    };
+    let (name, meaning) = match number {
+        4 => ("SIGILL", "it has an instruction that this processor does not know"),
+        6 => ("SIGABRT", "it gave up by itself; what it wrote before says why"),
+        7 => ("SIGBUS", "it used memory behind the end of a file, or the sandbox had no room for it"),
+        8 => ("SIGFPE", "it divided by zero or overflowed in whole numbers"),
+        9 => ("SIGKILL", "something in the sandbox killed it"),
+        11 => (
+            "SIGSEGV",
+            "it used memory that it does not have: an error in native code, or recursion without an end",
+        ),
+        13 => ("SIGPIPE", "it wrote to a program that did not read to the end"),
+        15 => ("SIGTERM", "something in the sandbox ended it"),
+        25 => ("SIGXFSZ", "it wrote a file that is larger than one file may be; write several smaller ones"),
+        31 => ("SIGSYS", "it made a system call that is not allowed here"),
+        _ => return Some(format!("A program was ended by signal {number}.")),
+    };
+    Some(format!("A program was ended by {name}: {meaning}."))
+}
+
 fn seconds(duration: Duration) -> String {
     if duration.subsec_millis() == 0 {
         format!("{} s", duration.as_secs())
@@ -205,7 +303,7 @@ mod tests {
     use super::*;
 
     fn of(ending: Ending, stderr: &str) -> Option<String> {
-        hint(&Observed { ending, stderr, packages: &Inventory::default(), has_network: false })
+        hint(&Observed { ending, memory: None, stderr, packages: &Inventory::default(), has_network: false })
     }
 
     fn failed(stderr: &str) -> String {
@@ -225,8 +323,13 @@ mod tests {
             python: vec!["numpy".to_owned(), "pillow".to_owned()],
             node: vec!["docx".to_owned()],
         };
-        let observed =
-            Observed { ending: Ending::Exited(1), stderr, packages: &packages, has_network: false };
+        let observed = Observed {
+            ending: Ending::Exited(1),
+            memory: None,
+            stderr,
+            packages: &packages,
+            has_network: false,
+        };
         assert!(hint(&observed).unwrap().ends_with("Besides the standard library there is: numpy, pillow."));
         let stderr = "node:internal/modules/cjs/loader:1080\nError: Cannot find module 'sharp'\nRequire stack:\n- /tmp/a.js\n";
         let text = hint(&Observed { stderr, ..observed }).unwrap();
@@ -252,10 +355,31 @@ mod tests {
         let sandbox = Ending::SandboxTimeOver { limit: Duration::from_secs(300) };
         let text = of(sandbox, "").unwrap();
         assert!(text.contains("stopped after 300 s") && text.contains("Split the work"), "{text}");
-        let memory = Ending::OutOfMemory { limit: 512 << 20, peak: Some(511 << 20) };
-        assert!(of(memory, "").unwrap().contains("the limit is 512 MB (peak 511 MB)"));
-        let memory = Ending::OutOfMemory { limit: 512 << 20, peak: None };
-        assert!(of(memory, "").unwrap().contains("the limit is 512 MB. "));
+    }
+
+    #[test]
+    fn out_of_memory_is_said_whatever_the_program_made_of_it() {
+        let said = |ending, killed, peak| {
+            let memory = Some(MemoryKills { killed, limit: 512 << 20, peak });
+            let packages = Inventory::default();
+            hint(&Observed { ending, memory, stderr: "", packages: &packages, has_network: false }).unwrap()
+        };
+        assert_eq!(
+            said(Ending::Signaled(9), 1, Some(511 << 20)),
+            "The program ran out of memory: the limit is 512 MB (peak 511 MB). Process the data in smaller pieces."
+        );
+        let hidden = said(Ending::Exited(0), 1, None);
+        assert!(hidden.starts_with("A process that the program had started was killed"), "{hidden}");
+        assert!(
+            hidden.contains("the limit is 512 MB, for all") && hidden.contains("exit code is 0"),
+            "{hidden}"
+        );
+        let waited = said(Ending::TimedOut { limit: Duration::from_secs(300) }, 2, None);
+        assert!(
+            waited.starts_with("2 processes") && waited.contains("longer timeout would not help"),
+            "{waited}"
+        );
+        assert!(said(Ending::Exited(1), 1, None).contains("fewer processes"));
     }
 
     #[test]
@@ -264,6 +388,10 @@ mod tests {
             "socket.gaierror: [Errno -3] Temporary failure in name resolution",
             "curl: (6) Could not resolve host: example.com",
             "OSError: [Errno 101] Network is unreachable",
+            "TypeError: fetch failed\n  [cause]: Error: getaddrinfo EAI_AGAIN example.com",
+            "npm error code ENOTCACHED",
+            "ERROR: No matching distribution found for tabulate",
+            "E: Unable to locate package jq",
         ] {
             assert!(failed(stderr).starts_with("The sandbox has no network"), "{stderr}");
         }
@@ -277,6 +405,29 @@ mod tests {
             failed("touch: cannot touch '/x': Read-only file system")
                 .contains("/workspace, /output and /tmp")
         );
+    }
+
+    #[test]
+    fn commands_that_install_and_those_with_another_name() {
+        let said = |command: &str| failed(&format!("bash: line 1: {command}: command not found"));
+        assert!(said("python").ends_with("use python3."));
+        assert!(said("uv").contains("nothing can be installed") && said("uv").contains("python3"));
+        assert!(
+            !said("tabulate").contains("installed"),
+            "it may be installed, and only its command not be found"
+        );
+    }
+
+    #[test]
+    fn signals_and_questions_are_explained() {
+        for ending in [Ending::Signaled(11), Ending::Exited(139)] {
+            assert!(of(ending, "").unwrap().contains("SIGSEGV"), "{ending:?}");
+        }
+        assert!(of(Ending::Exited(153), "").unwrap().contains("one file may be"));
+        assert_eq!(of(Ending::Exited(130), ""), None);
+        assert!(failed("EOFError: EOF when reading a line").contains("standard input is empty"));
+        let home = "Fatal Python error\nModuleNotFoundError: No module named 'encodings'";
+        assert!(failed(home).contains("PYTHONHOME") && !names_packages(Ending::Exited(1), home));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use crate::{
     definitions::{DefinitionStyle, definitions},
     error::{ErrorCode, SizeLimit, ToolError},
     event::{ErrorSource, ErrorType, FilePart, FileReference, FinishReason, StreamEvent, ToolInfo},
-    hint::{Ending, Observed, hint, names_packages},
+    hint::{Ending, MemoryKills, Observed, hint, names_packages},
     inventory::{INVENTORY_BYTES, Inventory},
     name::{InvalidPrefix, ToolName, ToolPrefix},
     prompt::{PromptNetwork, PromptSettings, PromptSkill, prompt},

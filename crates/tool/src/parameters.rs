@@ -102,7 +102,9 @@ impl ToolName {
             }
             Self::SkillList => "List the scripts of a skill and its other bundled files.",
             Self::SkillRun => {
-                "Run a script that is part of a skill. Files that the script saves in /output/ are given to the user."
+                "Run a script that is part of a skill. It runs in /workspace, so a relative path among its arguments is a \
+                 file there; the skill's own files are in /skills/<slug>. Files that the script saves in /output/ are \
+                 given to the user."
             }
             Self::CodeRun => {
                 "Run Python or Bash code in the sandbox. The sandbox keeps its files between calls; there is no network. \

@@ -121,7 +121,7 @@ pub struct ExecResult {
     /// The call's time, or the sandbox's, was over. Set by [`ExecResult::timed_out`].
     #[serde(skip_serializing_if = "is_false")]
     pub timed_out: bool,
-    /// The kernel killed it for memory. Set by [`ExecResult::out_of_memory`].
+    /// The kernel killed the program, or a process of it, for memory. Set by [`ExecResult::out_of_memory`].
     #[serde(skip_serializing_if = "is_false")]
     pub oom_killed: bool,
     /// How much of the streams was left out.
@@ -151,10 +151,10 @@ impl ExecResult {
         self
     }
 
-    /// Marks a program that the kernel killed for memory: 137 and `oomKilled`.
+    /// Marks a call in which the kernel killed a process for memory. The exit code stays what it is: 137 where that was the
+    /// program itself.
     #[must_use]
     pub fn out_of_memory(mut self) -> Self {
-        self.exit_code = 137;
         self.oom_killed = true;
         self
     }
@@ -434,9 +434,10 @@ mod tests {
     }
 
     #[test]
-    fn out_of_memory_is_137() {
-        let result = ToolOutput::Exec(ExecResult::default().out_of_memory()).to_value();
-        assert_eq!((&result["exitCode"], &result["oomKilled"]), (&json!(137), &json!(true)));
+    fn out_of_memory_keeps_the_exit_code() {
+        let result =
+            ToolOutput::Exec(ExecResult { exit_code: 3, ..ExecResult::default() }.out_of_memory()).to_value();
+        assert_eq!((&result["exitCode"], &result["oomKilled"]), (&json!(3), &json!(true)));
     }
 
     #[test]

@@ -170,6 +170,35 @@ fn a_program_gets_inputs_environment_and_standard_input() {
     assert_eq!(run_in(directory.path(), &["-q", "code", "hi.sh"]).stdout, "from bash\n");
 }
 
+/// What a user hands over is found by the name that the user gave it, what a skill brings along by its path in the skill.
+#[test]
+fn a_script_finds_inputs_and_its_own_files_by_relative_paths() {
+    if !require("native") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let skill = directory.path().join("reader");
+    for (path, text) in [
+        ("SKILL.md", "---\nname: reader\ndescription: Reads files. Use it in tests.\n---\n# Reader\n"),
+        ("scripts/helper.py", "def read(path):\n    return open(path).read()\n"),
+        (
+            "scripts/sub/main.py",
+            "import sys\nfrom scripts.helper import read\nfor path in sys.argv[1:]: print(read(path))\n",
+        ),
+        ("assets/own.txt", "of the skill"),
+    ] {
+        let path = skill.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::write(directory.path().join("in.txt"), "of the user").unwrap();
+    let ran = run_in(
+        directory.path(),
+        &["-q", "run", "reader", "scripts/sub/main.py", "-i", "in.txt", "--", "in.txt", "assets/own.txt"],
+    );
+    assert_eq!(ran.stdout, "of the user\nof the skill\n", "{}", ran.stderr);
+}
+
 /// Names and links of the sandbox's making lead nowhere but below the directory that the user chose.
 #[test]
 fn output_goes_only_where_the_user_said() {

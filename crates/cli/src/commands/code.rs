@@ -21,7 +21,7 @@ pub(crate) fn execute(command: &Code, global: &Global, output: Output) -> Result
     }
     let language = match command.language {
         Some(language) => language,
-        None => language_of(command.file.as_deref()),
+        None => language_of(command.file.as_deref())?,
     };
     let code = match (&command.code, &command.file) {
         (Some(code), _) => code.clone(),
@@ -45,11 +45,17 @@ pub(crate) fn execute(command: &Code, global: &Global, output: Output) -> Result
     program::execute(Job { tool: ToolName::CodeRun, args, labels, catalog }, &command.program, global, output)
 }
 
-/// What a file's extension says; Python where it says nothing.
-fn language_of(file: Option<&Path>) -> CodeLanguage {
+/// What a file's extension says; Python where it says nothing, and no guess where it says something else.
+fn language_of(file: Option<&Path>) -> Result<CodeLanguage, CommandError> {
     match file.and_then(Path::extension).and_then(|extension| extension.to_str()) {
-        Some("sh" | "bash") => CodeLanguage::Bash,
-        _ => CodeLanguage::Python,
+        Some("sh" | "bash") => Ok(CodeLanguage::Bash),
+        Some(other @ ("js" | "mjs" | "cjs" | "ts" | "rb" | "pl" | "php" | "r" | "R")) => {
+            Err(CommandError::usage(format!(
+                "`.{other}` is neither Python nor Bash, the languages of `code`; Node scripts run as part of a skill, with \
+                 `skillbox run`, and `--language` says what a file with another ending is"
+            )))
+        }
+        _ => Ok(CodeLanguage::Python),
     }
 }
 
@@ -59,11 +65,14 @@ mod tests {
 
     #[test]
     fn the_extension_tells_the_language() {
-        let check = |file: &str, language| assert_eq!(language_of(Some(Path::new(file))), language, "{file}");
+        let check = |file: &str, language| {
+            assert_eq!(language_of(Some(Path::new(file))).unwrap(), language, "{file}")
+        };
         check("a.py", CodeLanguage::Python);
         check("dir.sh/a", CodeLanguage::Python);
         check("a.sh", CodeLanguage::Bash);
         check("a.b.bash", CodeLanguage::Bash);
-        assert_eq!(language_of(None), CodeLanguage::Python);
+        assert_eq!(language_of(None).unwrap(), CodeLanguage::Python);
+        assert!(language_of(Some(Path::new("a.js"))).is_err());
     }
 }

@@ -17,7 +17,7 @@ use sandbox::Termination;
 use serde_json::{Map, Value, json};
 use skill::Catalog;
 use tokio_util::sync::CancellationToken;
-use tool::{ToolCall, ToolName, ToolPrefix};
+use tool::{Ending, Inventory, Observed, ToolCall, ToolName, ToolPrefix};
 
 use crate::{
     args::{Global, Program},
@@ -262,16 +262,17 @@ impl Streams {
     }
 }
 
-/// What to do about a failure. The runner's own hint is for a model, which cannot change limits or the skill.
+/// What to do about a failure. Where limits or the skill have to be changed, that is for a person, who can; the rest is what a
+/// model would be told.
 fn hint(answer: &CallAnswer, ran: &ProgramReport, program: &Program, error_tail: &str) -> Option<String> {
+    if ran.out_of_memory.is_some() {
+        return Some(format!("give it more memory with `--memory`; it had {}", show_size(program.memory)));
+    }
     if ran.termination == Termination::TimedOut {
         return Some(format!(
             "give it more time with `--timeout`; it had {}",
             show_duration(program.timeout)
         ));
-    }
-    if ran.out_of_memory.is_some() {
-        return Some(format!("give it more memory with `--memory`; it had {}", show_size(program.memory)));
     }
     if ran.exit_code != 0
         && let Some(module) = missing_module(error_tail)
@@ -285,7 +286,20 @@ fn hint(answer: &CallAnswer, ran: &ProgramReport, program: &Program, error_tail:
             )
         });
     }
-    None
+    // The same words that a model gets.
+    let ending = match ran.termination {
+        Termination::Signaled(signal) => Ending::Signaled(signal),
+        Termination::Exited(code) => Ending::Exited(code),
+        Termination::TimedOut | Termination::Cancelled => return None,
+    };
+    let packages = Inventory::default();
+    tool::hint(&Observed {
+        ending,
+        memory: None,
+        stderr: error_tail,
+        packages: &packages,
+        has_network: false,
+    })
 }
 
 /// The module that Python did not find.
@@ -329,33 +343,40 @@ impl Done {
     fn exit(&self) -> Exit {
         if self.ran.termination == Termination::TimedOut {
             Exit::TIMEOUT
-        } else if self.ran.out_of_memory.is_some() {
-            Exit::OUT_OF_MEMORY
         } else {
             Exit::of_program(self.ran.exit_code)
         }
     }
 
     fn note_ending(&self, program: &Program, output: Output) {
+        if let Some(memory) = self.ran.out_of_memory {
+            let who = match (self.ran.termination, memory.killed) {
+                (Termination::Signaled(9), _) => "the program was".to_owned(),
+                (_, 1) => "a process of the program was".to_owned(),
+                (_, more) => format!("{more} processes of the program were"),
+            };
+            output.warn(&format!("{who} killed: its {} of memory were full", show_size(program.memory)));
+        }
         if self.ran.termination == Termination::TimedOut {
             output
                 .warn(&format!("the program was stopped: its {} were over", show_duration(program.timeout)));
-        } else if self.ran.out_of_memory.is_some() {
-            output.warn(&format!(
-                "the program was killed: its {} of memory were full",
-                show_size(program.memory)
-            ));
-        } else if let Termination::Signaled(signal) = self.ran.termination {
+        } else if let Termination::Signaled(signal) = self.ran.termination
+            && self.ran.out_of_memory.is_none()
+        {
             output.warn(&format!("the program was killed by signal {signal}"));
         }
     }
 
-    /// `41 ms (sandbox 6 ms, program 33 ms) · peak 18 MB · no network`
+    /// `exit code 3 · 41 ms (sandbox 6 ms, program 33 ms) · peak 18 MB · no network`; success is not said.
     fn summary(&self) -> String {
         let sandbox =
             self.sandbox().map(|time| format!("sandbox {}, ", show_duration(time))).unwrap_or_default();
+        let code = match self.ran.exit_code {
+            0 => String::new(),
+            code => format!("exit code {code} · "),
+        };
         format!(
-            "  {DIM}{} ({sandbox}program {}) · peak {} · no network{DIM:#}",
+            "  {DIM}{code}{} ({sandbox}program {}) · peak {} · no network{DIM:#}",
             show_duration(self.took),
             show_duration(self.ran.usage.wall),
             show_size(self.peak()),

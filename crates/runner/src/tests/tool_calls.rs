@@ -78,7 +78,7 @@ async fn what_is_not_there_is_said_with_what_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_runs_at_its_skills_root_with_input_and_arguments() {
+async fn a_script_runs_in_the_workspace_with_input_and_arguments() {
     let bench = Bench::new();
     bench.declare("t", &["qr-code"]).await;
     let args =
@@ -89,7 +89,7 @@ async fn a_script_runs_at_its_skills_root_with_input_and_arguments() {
     assert!(stdout.starts_with("[--data]\n[a b]\n") && stdout.ends_with("{\"size\":3}"), "{stdout}");
     let exec = &bench.driver.execs()[0];
     assert_eq!(exec.argv[..2], ["python3", "/skills/qr-code/scripts/generate.py"]);
-    assert_eq!(exec.cwd, "/skills/qr-code");
+    assert_eq!(exec.cwd, "/workspace");
     let env = |name: &str| exec.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     for (name, value) in [
         ("SKILL_DIR", "/skills/qr-code"),
@@ -104,13 +104,37 @@ async fn a_script_runs_at_its_skills_root_with_input_and_arguments() {
     ] {
         assert_eq!(env(name), Some(value), "{name}");
     }
-    assert_eq!(env("PYTHONPATH"), None);
+    // `from scripts.x import y` works from any directory.
+    assert_eq!(env("PYTHONPATH"), Some("/skills/qr-code"));
     assert_eq!(answer.report.skill.as_deref(), Some("qr-code"));
     let run = bench
         .result("t", call("2", "skill_run", json!({"skill": "qr-code", "script": "scripts/list.sh"})))
         .await;
     assert_eq!(run["stdout"], "listed\n");
     assert!(bench.driver.execs()[1].stdin.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_argument_is_a_file_of_the_workspace_and_else_of_the_skill() {
+    let bench = Bench::new();
+    bench.declare("t", &["qr-code"]).await;
+    let args = ["data.csv", "assets/logo.png", "--in=references/format.md", "assets", "assets/none.png"];
+    let run = json!({"skill": "qr-code", "script": "generate", "args": args});
+    bench.result("t", call("1", "skill_run", run.clone())).await;
+    assert_eq!(
+        bench.driver.execs()[0].argv[2..],
+        [
+            "data.csv",
+            "/skills/qr-code/assets/logo.png",
+            "--in=/skills/qr-code/references/format.md",
+            "assets",
+            "assets/none.png"
+        ]
+    );
+    let own = json!({"path": "assets/logo.png", "content": "another"});
+    bench.result("t", call("2", "file_write", own)).await;
+    bench.result("t", call("3", "skill_run", run)).await;
+    assert_eq!(bench.driver.execs()[1].argv[3], "assets/logo.png", "what the model wrote comes first");
 }
 
 #[tokio::test(start_paused = true)]

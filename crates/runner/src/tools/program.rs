@@ -6,7 +6,8 @@ use bytes::Bytes;
 use sandbox::{ExecOutcome, ExecRequest, SandboxError, SandboxPath, StreamKind, Termination};
 use tokio::time::{Instant, sleep};
 use tool::{
-    CutText, Ending, ExecResult, Inventory, Observed, OutputFile, ToolError, ToolOutput, hint, names_packages,
+    CutText, Ending, ExecResult, Inventory, MemoryKills, Observed, OutputFile, ToolError, ToolOutput, hint,
+    names_packages,
 };
 
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
     environment,
     fault::chain,
     progress::{ProgressKind, stream_name},
-    tools::file::file_error,
-    trigger::{Job, LAST_CAPTURE, Lease, Reason, Stop, acquire},
+    tools::{file::file_error, own_files},
+    trigger::{Job, LAST_CAPTURE, Lease, Reason, Stop, acquire, skill_directory},
 };
 
 /// How long listing, fetching and uploading after a call may take before the rest counts as failed uploads.
@@ -121,10 +122,8 @@ async fn run_in(
     let ending = match outcome.termination {
         Termination::TimedOut if asked < left => Ending::TimedOut { limit: asked },
         Termination::TimedOut => Ending::SandboxTimeOver { limit: lease.lifetime },
-        _ => match outcome.out_of_memory {
-            Some(memory) => Ending::OutOfMemory { limit: lease.limits.memory_bytes, peak: memory.peak_bytes },
-            None => Ending::Exited(outcome.termination.exit_code()),
-        },
+        Termination::Signaled(signal) => Ending::Signaled(signal),
+        Termination::Exited(_) | Termination::Cancelled => Ending::Exited(outcome.termination.exit_code()),
     };
     let result = result(lease, report, &outcome, ending, &captured).await;
     report.program = Some(ProgramReport {
@@ -146,7 +145,15 @@ async fn run_in(
 
 /// Writes the code where there is some, and says how to start it.
 async fn prepare(job: &mut Job, lease: &mut Lease, program: Program) -> Result<ExecRequest, Stop> {
+    let mut program = program;
     let mut python_path = lease.python_path(program.skill.as_deref());
+    if let Some(skill) = program.skill.as_deref().and_then(|slug| job.plan.find(slug)) {
+        // For `from scripts.x import y`. First, since a package may have a `scripts` of its own.
+        python_path.insert(0, skill_directory(skill));
+        own_files::resolve(&mut lease.sandbox, skill, &mut program.args)
+            .await
+            .map_err(|error| lost(&error))?;
+    }
     let file = match program.start {
         Start::File(path) => path,
         Start::Code { extension, code } => {
@@ -259,15 +266,23 @@ async fn result(
     let result = result.streams(cut(&outcome.stdout), cut(&outcome.stderr));
     let mut result = match ending {
         Ending::TimedOut { .. } | Ending::SandboxTimeOver { .. } => result.timed_out(),
-        Ending::OutOfMemory { .. } => result.out_of_memory(),
-        Ending::Exited(_) => result,
+        Ending::Exited(_) | Ending::Signaled(_) => result,
     };
+    let memory = outcome.out_of_memory.map(|memory| MemoryKills {
+        killed: memory.killed,
+        limit: lease.limits.memory_bytes,
+        peak: memory.peak_bytes,
+    });
+    if memory.is_some() {
+        result = result.out_of_memory();
+    }
     let packages = if captured.broken.is_none() && names_packages(ending, &result.stderr) {
         lease.inventory().await
     } else {
         Inventory::default()
     };
-    let observed = Observed { ending, stderr: &result.stderr, packages: &packages, has_network: false };
+    let observed =
+        Observed { ending, memory, stderr: &result.stderr, packages: &packages, has_network: false };
     let notes = [hint(&observed), captured.note.clone()];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
     result.hint = (!notes.is_empty()).then(|| notes.join(" "));

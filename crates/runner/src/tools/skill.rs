@@ -62,7 +62,7 @@ pub(crate) fn list(plan: &Plan, list: &SkillList) -> Result<ToolOutput, Stop> {
     }))
 }
 
-/// The program for a script of a skill.
+/// The program for a script of a skill. It runs in `/workspace`, where the files are that it is to work on.
 pub(crate) fn program(plan: &Plan, run: SkillRun) -> Result<Program, Stop> {
     let SkillRun { skill: slug, script, args, input, timeout } = run;
     let skill = find(plan, &slug)?;
@@ -84,7 +84,7 @@ pub(crate) fn program(plan: &Plan, run: SkillRun) -> Result<Program, Stop> {
         interpreter,
         start: Start::File(format!("{directory}/{}", script.path)),
         args,
-        cwd: directory,
+        cwd: layout::WORKSPACE.to_owned(),
         stdin: input.map(|input| Bytes::from(input.to_string())),
         skill: Some(slug.to_owned()),
         timeout,

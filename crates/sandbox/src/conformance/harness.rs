@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Program;
 use crate::{
-    Driver, ExecOutcome, ExecRequest, Limits, OutputListing, Sandbox, SandboxError, SandboxId, SandboxPath,
+    Driver, ExecOutcome, ExecRequest, Limits, Listing, Sandbox, SandboxError, SandboxId, SandboxPath,
     SandboxSpec, StreamKind, Termination,
 };
 
@@ -118,7 +118,7 @@ pub(super) async fn still_works(sandbox: &mut Sandbox) {
     assert_eq!(succeed(sandbox, &Program::new().stdout("still here")).await, "still here");
 }
 
-pub(super) async fn list(sandbox: &mut Sandbox) -> OutputListing {
+pub(super) async fn list(sandbox: &mut Sandbox) -> Listing {
     match sandbox.list_output(100_000).await {
         Ok(listing) => listing,
         Err(error) => panic!("no listing: {}", chain(&error)),

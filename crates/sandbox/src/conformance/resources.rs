@@ -115,13 +115,36 @@ pub async fn memory_is_bounded(driver: &dyn Driver) {
     }
 }
 
-/// P15: what one call's child did to memory is not said of the next call.
+/// P6, P15: a kill for memory is said of its call, whatever that made of it: success, another failure, or a wait that
+/// only the time limit ended. It is not said of the next call.
 pub async fn out_of_memory_belongs_to_its_call(driver: &dyn Driver) {
     let mut sandbox = limited(driver, |limits| limits.memory_bytes = 64 * MIB).await;
-    let outcome = exec(&mut sandbox, &request(words(&["bash", "-c", "tail /dev/zero; echo went on"]))).await;
-    assert_eq!((outcome.termination, outcome.stdout.head.as_str()), (Termination::Exited(0), "went on\n"));
-    let next = run(&mut sandbox, &Program::new().exit(1)).await;
-    assert_eq!(next.out_of_memory, None, "a program that failed by itself");
+    let eaten = "tail /dev/zero";
+    let waits =
+        "import os, signal\nif os.fork() == 0: bytearray(200 << 20).replace(b'\\0', b'x')\nsignal.pause()";
+    for (words, ends) in [
+        (vec!["bash", "-c", "tail /dev/zero; echo went on"], Some(Termination::Exited(0))),
+        // A pipeline shows the end of its last program only.
+        (vec!["bash", "-c", "tail /dev/zero | cat"], Some(Termination::Exited(0))),
+        (vec!["bash", "-c", "tail /dev/zero; exit 3"], Some(Termination::Exited(3))),
+        // What waits for a worker that is gone, as pools of processes do.
+        (vec!["python3", "-c", waits], Some(Termination::TimedOut)),
+        (vec!["bash", "-c", eaten], None),
+    ] {
+        let mut request = request(words.iter().map(|word| (*word).to_owned()).collect());
+        // Long enough to run out of memory on a machine that is overloaded.
+        request.timeout = Duration::from_secs(if ends == Some(Termination::TimedOut) { 8 } else { 30 });
+        let outcome = exec(&mut sandbox, &request).await;
+        if let Some(ends) = ends {
+            assert_eq!(outcome.termination, ends, "{words:?}: {outcome:?}");
+        }
+        let memory = outcome.out_of_memory.unwrap_or_else(|| panic!("not reported: {words:?}: {outcome:?}"));
+        assert!((1..10).contains(&memory.killed), "of this call alone: {words:?}: {memory:?}");
+        for code in [1, 0] {
+            let next = run(&mut sandbox, &Program::new().exit(code)).await;
+            assert_eq!(next.out_of_memory, None, "a program that ended by itself with {code}");
+        }
+    }
     destroy(sandbox).await;
 }
 

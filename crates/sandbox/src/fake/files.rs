@@ -476,9 +476,9 @@ impl FileSystem {
         links
     }
 
-    /// At most so many entries below `/output`, and whether there are more.
-    pub(super) fn list_output(&self, most: usize) -> (Vec<Entry>, bool) {
-        let prefix = format!("{}/", layout::OUTPUT).into_bytes();
+    /// At most so many entries below a directory, and whether there are more.
+    pub(super) fn list(&self, directory: &str, most: usize) -> (Vec<Entry>, bool) {
+        let prefix = format!("{directory}/").into_bytes();
         let links = self.links();
         let mut entries = Vec::new();
         for (name, inode) in self.names.range(prefix.clone()..) {

@@ -170,11 +170,13 @@ impl Init {
                     Err(error) => self.done(request, Err(failed(path.as_bytes())(error))).await,
                 }
             }
-            ToInit::ListOutput { max_entries } => {
-                self.cell.record(Operation::ListOutput);
-                self.fault(Request::ListOutput, request).await?;
+            ToInit::List { directory, max_entries } => {
+                self.cell.record(Operation::List { directory: directory.clone() });
+                if directory == layout::OUTPUT {
+                    self.fault(Request::ListOutput, request).await?;
+                }
                 let most = usize::try_from(max_entries).unwrap_or(usize::MAX);
-                let (entries, truncated) = self.cell.files(|files| files.list_output(most));
+                let (entries, truncated) = self.cell.files(|files| files.list(&directory, most));
                 for entries in entries.chunks(ENTRIES) {
                     self.answer(request, &FromInit::Entries(entries.to_vec())).await?;
                 }
@@ -271,7 +273,7 @@ impl Init {
         let end = self.supervise(request, &exec, process).await;
         self.cell.exec_ends(end.as_ref().ok().map(|(termination, _)| *termination));
         let (termination, usage) = end?;
-        self.answer(request, &FromInit::Exited { termination, usage }).await
+        self.answer(request, &FromInit::Exited { termination, usage, swept: 0 }).await
     }
 
     /// Finds out what `argv` means, and records it.

@@ -67,8 +67,11 @@ pub enum Operation {
         /// Its path.
         path: String,
     },
-    /// `/output` was listed.
-    ListOutput,
+    /// A directory was listed.
+    List {
+        /// Which.
+        directory: String,
+    },
     /// Output files were fetched.
     Fetch {
         /// How many.

@@ -162,7 +162,10 @@ async fn how_a_program_ends() {
     )
     .await;
     check(
-        &Came::exec(|result| *result = std::mem::take(result).out_of_memory()),
+        &Came::exec(|result| {
+            *result = std::mem::take(result).out_of_memory();
+            result.exit_code = 137;
+        }),
         &["out_of_memory: true", "exit_code: 137"],
         &[("stdout: ''", "expected exit code 0, got 137: it was killed for memory")],
     )

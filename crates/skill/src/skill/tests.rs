@@ -240,3 +240,33 @@ fn the_tar_is_complete_and_plain() {
         expected.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     assert_eq!(seen, expected);
 }
+
+/// What a bundle loses on its way over Windows is made good in the sandbox's copy; the skill itself stays as it is.
+#[test]
+fn scripts_in_the_tar_run_wherever_they_were_written() {
+    let skill = Skill::from_files([
+        ("SKILL.md", "---\nname: a\ndescription: Does a. Use it in tests.\n---\n".to_owned()),
+        ("data.csv", "a,b\r\n".to_owned()),
+        ("scripts/a.sh", "set -o pipefail\r\necho a\rb\r\n".to_owned()),
+        ("scripts/helper", "#!/bin/sh\r\necho\r\n".to_owned()),
+        ("scripts/plain.sh", "echo $'\\r'\necho b\r\n".to_owned()),
+    ])
+    .unwrap();
+    let bytes = skill.tar().unwrap();
+    let mut found = BTreeMap::new();
+    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_string_lossy().into_owned();
+        let mode = entry.header().mode().unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        found.insert(path, (mode, text));
+    }
+    let check =
+        |path: &str, mode: u32, text: &str| assert_eq!(found[path], (mode, text.to_owned()), "{path}");
+    check("data.csv", 0o644, "a,b\r\n");
+    check("scripts/a.sh", 0o644, "set -o pipefail\necho a\rb\n");
+    check("scripts/helper", 0o755, "#!/bin/sh\necho\n");
+    check("scripts/plain.sh", 0o644, "echo $'\\r'\necho b\r\n");
+    assert_eq!(skill.read_text("scripts/helper").unwrap(), "#!/bin/sh\r\necho\r\n");
+}

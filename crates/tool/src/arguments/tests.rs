@@ -96,12 +96,37 @@ fn wrong_types_are_named_with_the_right_one() {
     refused(ToolName::FileWrite, &json!({"path": "a", "content": {"a": 1}}), "content must be a string");
     refused(
         ToolName::SkillRun,
-        &json!({"skill": "a", "script": "b", "args": ["--n", 1], "input": "text"}),
+        &json!({"skill": "a", "script": "b", "args": ["--n", [1]], "input": "text"}),
         "args must be an array of strings, for example [\"--size\", \"10\"]; \
          input must be a JSON object, for example {\"size\": 10}",
     );
     for args in [json!(null), json!([]), json!("{\"skill\": \"a\"}"), json!(1)] {
         refused(ToolName::SkillList, &args, "they must be a JSON object with the members skill");
+    }
+}
+
+#[test]
+fn arguments_are_what_was_meant_however_they_were_encoded() {
+    let check = |args: Value, expected: &[&str]| match parse(
+        ToolName::SkillRun,
+        &json!({"skill": "a", "script": "b", "args": args}),
+    ) {
+        Ok(Arguments::SkillRun(run)) => assert_eq!(run.args, expected, "{args}"),
+        other => panic!("{args}: {other:?}"),
+    };
+    check(json!(["--size", 10, true, -2.5]), &["--size", "10", "true", "-2.5"]);
+    check(json!(r#"["--size","10","a b"]"#), &["--size", "10", "a b"]);
+    check(json!(" [\"--size\", 10]\n"), &["--size", "10"]);
+    check(json!("[]"), &[]);
+    check(json!(7), &["7"]);
+    // Not JSON: a pattern of a shell.
+    check(json!("[a-z]* 'x y'"), &["[a-z]*", "x y"]);
+    for args in [json!(["a", null]), json!("[[1]]"), json!({"size": 10})] {
+        refused(
+            ToolName::SkillRun,
+            &json!({"skill": "a", "script": "b", "args": args}),
+            r#"args must be an array of strings, for example ["--size", "10"]"#,
+        );
     }
 }
 
